@@ -1,0 +1,44 @@
+import { z } from 'zod';
+
+const Environment = z.object({
+  DATABASE_URL: z.string().min(1),
+  RESEARCH_QUEUE_URL: z.string().min(1),
+  PUBLIC_URL: z.string().regex(/^https?:\/\/.*[^/]$/, 'an http(s) URL without a trailing slash'),
+  PROVIDER_ALLOWED_NETWORKS: z.string().default(''),
+  CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
+  DISPATCH_CONCURRENCY: z.coerce.number().int().positive().default(50),
+});
+
+export interface Config {
+  databaseUrl: string;
+  researchQueueUrl: string;
+  /** Base of the callback URLs that providers are given. */
+  publicUrl: string;
+  /** Private networks (CIDR) that providers may live in; none by default. */
+  providerAllowedNetworks: string[];
+  claimLeaseSeconds: number;
+  dispatchConcurrency: number;
+}
+
+/**
+ * Reads the environment, the only place that does.
+ * @throws Error that names every missing or wrong variable at once
+ */
+export function config(env: NodeJS.ProcessEnv = process.env): Config {
+  const parsed = Environment.safeParse(env);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+    throw new Error(`the environment is not complete: ${problems.join('; ')}`);
+  }
+  const e = parsed.data;
+  return {
+    databaseUrl: e.DATABASE_URL,
+    researchQueueUrl: e.RESEARCH_QUEUE_URL,
+    publicUrl: e.PUBLIC_URL,
+    providerAllowedNetworks: e.PROVIDER_ALLOWED_NETWORKS.split(',')
+      .map((network) => network.trim())
+      .filter((network) => network !== ''),
+    claimLeaseSeconds: e.CLAIM_LEASE_SECONDS,
+    dispatchConcurrency: e.DISPATCH_CONCURRENCY,
+  };
+}

@@ -1,0 +1,42 @@
+/** A named, parameterised statement as node-postgres takes it. The name leads the text, so pg_stat_statements shows it. */
+export interface Statement {
+  statement: string;
+  text: string;
+  values: unknown[];
+}
+
+/** A piece of SQL with its own parameters, to be nested in a statement. */
+export class Fragment {
+  readonly strings: readonly string[];
+  readonly values: readonly unknown[];
+  constructor(strings: readonly string[], values: readonly unknown[]) {
+    this.strings = strings;
+    this.values = values;
+  }
+}
+
+function render(strings: readonly string[], parts: readonly unknown[], values: unknown[]): string {
+  let text = strings[0] ?? '';
+  parts.forEach((part, index) => {
+    text += part instanceof Fragment ? render(part.strings, part.values, values) : `$${values.push(part)}`;
+    text += strings[index + 1] ?? '';
+  });
+  return text;
+}
+
+/**
+ * Makes a tag for one named statement: ``sql('contacts.get')`select id from contacts where id = ${id}` ``.
+ * Every `${value}` becomes a parameter; only a `sql.fragment` adds text.
+ */
+export function sql(name: string): (strings: TemplateStringsArray, ...parts: unknown[]) => Statement {
+  return (strings, ...parts) => {
+    const values: unknown[] = [];
+    const text = `/* ${name} */ ${render(strings, parts, values)}`;
+    return { statement: name, text, values };
+  };
+}
+
+sql.fragment = (strings: TemplateStringsArray, ...parts: unknown[]): Fragment => new Fragment(strings, parts);
+
+/** Nothing at all, for a condition that does not apply. */
+sql.empty = new Fragment([''], []);
