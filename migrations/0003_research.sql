@@ -36,7 +36,7 @@ create table research_batches (
   kind text not null check (kind ~ '^[a-z0-9][a-z0-9_-]{0,62}$'),
   status text not null default 'open' check (status in ('open', 'completed', 'cancelled')),
   total bigint not null default 0 check (total >= 0),
-  priority int not null default 0,
+  priority smallint not null default 0 check (priority between 0 and 9),
   run_at timestamptz not null default now(),
   -- A batch over all companies grows in chunks: how far it got, and when it had them all.
   expands_all boolean not null default false,
@@ -73,7 +73,7 @@ create table research_jobs (
   provider_id uuid not null,
   kind text not null,
   status text not null default 'queued' check (status in ('queued', 'processing', 'completed', 'failed', 'cancelled')),
-  priority int not null default 0,
+  priority smallint not null default 0 check (priority between 0 and 9),
   -- Attempts used up by transient failures; `throttles` and `crashes` use up none.
   retry_count int not null default 0 check (retry_count >= 0),
   throttle_count int not null default 0 check (throttle_count >= 0),
@@ -101,7 +101,7 @@ create unique index research_jobs_batch_company on research_jobs (batch_id, comp
 -- Serves lists by status, counts of a batch, and the question whether any of its jobs is still open.
 create index research_jobs_batch_status on research_jobs (batch_id, status, company_id);
 -- Serves the feed: what a provider has to do and is not on the conveyor yet, in the order it is due.
-create index research_jobs_unfed on research_jobs (provider_id, priority desc, run_at, id)
+create index research_jobs_unfed on research_jobs (provider_id, priority, run_at, id)
   where status = 'queued' and fed_until is null;
 -- Serves the feed's count of what is on the conveyor, and the sweep that takes back what went missing there.
 create index research_jobs_fed on research_jobs (provider_id, fed_until) where fed_until is not null;

@@ -1,0 +1,67 @@
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import type { FieldError } from '../errors.ts';
+import { endBatches } from './batches.ts';
+import { feed } from './feed.ts';
+import type { ResearchQueue } from './queue.ts';
+import { readResult } from './result.ts';
+import { type Outcome, settle } from './settle.ts';
+
+export interface FoundAsk {
+  askId: string;
+  tenantId: string;
+  providerId: string;
+  /** Verifies the callback's signature. */
+  secret: string;
+}
+
+/** The only statement before a callback is verified. @returns undefined for an unknown ask */
+export async function findAsk(db: Db, askId: string): Promise<FoundAsk | undefined> {
+  const [row] = await db.query<{ user_id: string; provider_id: string; secret: string }>(sql('callback.find')`
+    select p.user_id, p.id as provider_id, p.secret
+    from research_attempts a join research_providers p on p.id = a.provider_id
+    where a.ask_id = ${askId} limit 1`);
+  return row && { askId, tenantId: row.user_id, providerId: row.provider_id, secret: row.secret };
+}
+
+export interface Applied {
+  /** Results that moved their job, signs of life included. */
+  applied: number;
+  /** Repeated, or late beyond use: nothing changed. */
+  stale: number;
+  rejected: (FieldError & { index: number })[];
+}
+
+/**
+ * Applies the results of a verified callback, whole or in parts. Repeats, and results of an older attempt, change
+ * nothing, so a provider may send again whenever it is in doubt.
+ * @param results at most the jobs of the ask; others are rejected by index
+ */
+export async function applyResults(
+  deps: { db: Db; queue: ResearchQueue },
+  ask: FoundAsk,
+  results: unknown[],
+): Promise<Applied> {
+  const attempts = await deps.db.query<{ id: string; job_id: string }>(sql('callback.attempts')`
+    select id, job_id from research_attempts where ask_id = ${ask.askId}`);
+  const jobOf = new Map(attempts.map((attempt) => [attempt.id, attempt.job_id]));
+  const outcomes: Outcome[] = [];
+  const rejected: Applied['rejected'] = [];
+  results.forEach((value, index) => {
+    const reading = readResult(value, index);
+    if ('error' in reading) rejected.push({ index, ...reading.error });
+    else if (jobOf.get(reading.outcome.attemptId) !== reading.outcome.jobId) {
+      const message = 'this job and attempt are not part of the ask; send back the ids that were sent';
+      rejected.push({ index, path: `results.${index}`, code: 'not_asked', message });
+    } else outcomes.push(reading.outcome);
+  });
+
+  const settled = await settle(deps.db, outcomes);
+  if (settled.length > 0) {
+    const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
+    await endBatches(deps.db, ended.map((job) => job.batch_id));
+    // A permit became free, or a retry is due.
+    await feed(deps, { providerIds: [ask.providerId] });
+  }
+  return { applied: settled.length, stale: outcomes.length - settled.length, rejected };
+}

@@ -1,0 +1,109 @@
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { groupIntoAsks } from './group.ts';
+
+export interface Provider {
+  id: string;
+  user_id: string;
+  url: string;
+  secret: string;
+  batch_size: number;
+  timeout_ms: number;
+}
+
+export interface ClaimedJob {
+  id: string;
+  attempt_id: string;
+  batch_id: string;
+  provider_id: string;
+  kind: string;
+  crash_count: number;
+  company: { id: string; name: string; domain: string | null; attributes: Record<string, unknown> };
+}
+
+/** One POST: its id is the `webhook-id` and names the callback. */
+export interface Ask {
+  id: string;
+  provider: Provider;
+  jobs: ClaimedJob[];
+}
+
+/**
+ * Claims every due job among `jobIds` for one attempt, within the free permits of its provider, and commits: this
+ * happens before any POST, so a reply can never arrive before our own write. Jobs already claimed, ended or not due
+ * are left out; those left for want of a permit go off the conveyor, due at once.
+ * @param jobIds up to 1,000 ids
+ * @param leaseSeconds the short lease: as long as this invocation can live
+ * @returns the asks to make, each with the jobs of one provider and at most its batch size
+ */
+export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds: number }): Promise<Ask[]> {
+  return db.transaction(async (tx) => {
+    // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
+    const providers = await tx.query<Provider>(sql('claim.lock')`
+      select id, user_id, url, secret, batch_size, timeout_ms from research_providers
+      where id in (select provider_id from research_jobs where id = any(${jobIds}::uuid[]))
+      order by id for no key update`);
+    const jobs = await tx.query<ClaimedJob>(sql('claim.take')`
+      with permit as (
+        select p.id, p.rate_per_second,
+          least(greatest(p.batch_size, p.rate_per_second),
+            p.permits + p.rate_per_second * extract(epoch from clock_timestamp() - p.permits_at)) as bucket,
+          case when p.paused_until > clock_timestamp() then 0 else coalesce(
+            p.concurrency - (
+              select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
+            ), 1000000) end as free
+        from research_providers p
+        where p.id = any(${providers.map((provider) => provider.id)}::uuid[])
+      ), waiting as (
+        select id, provider_id, priority, run_at from research_jobs
+        where id = any(${jobIds}::uuid[]) and status = 'queued'
+        order by id for update
+      ), due as (
+        select id, provider_id, row_number() over (partition by provider_id order by priority desc, run_at, id) as place
+        from waiting where run_at <= clock_timestamp()
+      ), taken as (
+        select due.id from due join permit on permit.id = due.provider_id
+        where due.place <= least(permit.free, coalesce(floor(permit.bucket), permit.free))
+      ), moved as (
+        update research_jobs j
+        set status = case when taken.id is null then j.status else 'processing' end,
+          attempt_id = case when taken.id is null then j.attempt_id else uuidv7() end,
+          lease_until = case when taken.id is not null
+            then clock_timestamp() + make_interval(secs => ${leaseSeconds}) end,
+          fed_until = null,
+          updated_at = case when taken.id is null then j.updated_at else now() end
+        from waiting left join taken on taken.id = waiting.id
+        where j.id = waiting.id
+        returning j.id, j.attempt_id, j.batch_id, j.provider_id, j.company_id, j.kind, j.crash_count, j.status
+      ), spent as (
+        update research_providers p
+        set permits = permit.bucket - (
+            select count(*) from taken join due on due.id = taken.id where due.provider_id = p.id
+          ), permits_at = clock_timestamp()
+        from permit
+        where p.id = permit.id and p.rate_per_second is not null
+      )
+      select moved.id, moved.attempt_id, moved.batch_id, moved.provider_id, moved.kind, moved.crash_count,
+        jsonb_build_object('id', c.id, 'name', c.name, 'domain', c.domain, 'attributes', c.attributes) as company
+      from moved join companies c on c.id = moved.company_id
+      where moved.status = 'processing'`);
+    if (jobs.length === 0) return [];
+
+    const asks = groupIntoAsks(providers, jobs);
+    const attempts = asks.flatMap((ask) =>
+      ask.jobs.map((job) => ({
+        id: job.attempt_id,
+        user_id: ask.provider.user_id,
+        job_id: job.id,
+        provider_id: ask.provider.id,
+        ask_id: ask.id,
+      })),
+    );
+    await tx.query(sql('claim.attempts')`
+      insert into research_attempts (id, user_id, job_id, provider_id, ask_id)
+      select id, user_id, job_id, provider_id, ask_id
+      from jsonb_to_recordset(${JSON.stringify(attempts)}::jsonb)
+        as attempt (id uuid, user_id uuid, job_id uuid, provider_id uuid, ask_id uuid)`);
+    return asks;
+  });
+}

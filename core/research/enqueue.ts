@@ -1,0 +1,245 @@
+import { normaliseDomain } from '../companies/domain.ts';
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { Conflict, type FieldError, NotFound } from '../errors.ts';
+import { endBatches, expand } from './batches.ts';
+import { feed } from './feed.ts';
+import type { ResearchQueue } from './queue.ts';
+
+/** Which companies to research: exactly one of `companyIds`, `domains` (≤ 1,000 each) and `all`. */
+export interface EnqueueRequest {
+  /** Name or id. */
+  provider: string;
+  kind: string;
+  companyIds?: string[] | undefined;
+  domains?: string[] | undefined;
+  all?: true | undefined;
+  /** Adds to an unsealed batch of the same campaign, provider and kind. */
+  batchId?: string | undefined;
+  /** Seals the batch: nothing can be added, and it ends with its last job. */
+  final: boolean;
+  /** ISO-8601; not before this time. */
+  runAt?: string | undefined;
+  /** 0 to 9, higher first. */
+  priority: number;
+  /** Answers the same numbers and changes nothing. */
+  dryRun: boolean;
+}
+
+export interface Enqueued {
+  /** null after a dry run that had no batch. */
+  batchId: string | null;
+  status: 'open' | 'completed' | 'cancelled';
+  accepted: number;
+  deduplicated: number;
+  rejected: FieldError[];
+  /** Jobs of a batch over all companies are still being made. */
+  expanding: boolean;
+}
+
+interface Batch {
+  id: string;
+  status: 'open' | 'completed' | 'cancelled';
+}
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/**
+ * Accepts companies for research, in the caller's transaction. Afterwards, once that committed, call `kickOff`; a
+ * crash in between costs a minute, until the sweep does the same.
+ * @throws NotFound for an unknown campaign, provider or batch; Conflict for an archived campaign or a sealed batch
+ */
+export function enqueue(db: Db, tenantId: string, campaignId: string, request: EnqueueRequest): Promise<Enqueued> {
+  return db.transaction(async (tx) => {
+    await checkCampaign(tx, tenantId, campaignId);
+    const providerId = await findProvider(tx, tenantId, request.provider);
+    const wanted = request.all ? null : await findCompanies(tx, tenantId, campaignId, request);
+    if (request.dryRun) return dryRun(tx, tenantId, campaignId, request, wanted);
+
+    const batch = request.batchId
+      ? await openBatch(tx, tenantId, campaignId, providerId, request)
+      : await createBatch(tx, tenantId, campaignId, providerId, request);
+    const accepted = wanted
+      ? await makeJobs(tx, batch.id, wanted.companyIds)
+      : await countCompanies(tx, tenantId, campaignId);
+    await finishCall(tx, batch.id, { all: request.all === true, final: request.final });
+    return {
+      batchId: batch.id,
+      status: batch.status,
+      accepted,
+      deduplicated: wanted ? wanted.repeated + wanted.companyIds.length - accepted : 0,
+      rejected: wanted?.rejected ?? [],
+      expanding: request.all === true,
+    };
+  });
+}
+
+/** After the commit: makes the jobs of an `all` batch, ends an empty one, and starts the conveyor. */
+export async function kickOff(
+  deps: { db: Db; queue: ResearchQueue },
+  batchId: string,
+  { budgetMs = 10_000 }: { budgetMs?: number } = {},
+): Promise<void> {
+  await expand(deps.db, batchId, { budgetMs });
+  await endBatches(deps.db, [batchId]);
+  const rows = await deps.db.query<{ provider_id: string }>(sql('enqueue.provider')`
+    select provider_id from research_batches where id = ${batchId}`);
+  await feed(deps, { providerIds: rows.map((row) => row.provider_id) });
+}
+
+async function checkCampaign(tx: Db, tenantId: string, campaignId: string): Promise<void> {
+  const [campaign] = await tx.query<{ archived: boolean }>(sql('enqueue.campaign')`
+    select archived from campaigns where id = ${campaignId} and user_id = ${tenantId}`);
+  if (!campaign) throw new NotFound('campaign', campaignId);
+  if (campaign.archived) {
+    throw new Conflict('campaign_archived', `campaign ${campaignId} is archived; restore it before researching it`);
+  }
+}
+
+async function findProvider(tx: Db, tenantId: string, nameOrId: string): Promise<string> {
+  const [provider] = await tx.query<{ id: string }>(
+    uuid.test(nameOrId)
+      ? sql('enqueue.provider_by_id')`
+          select id from research_providers where user_id = ${tenantId} and id = ${nameOrId}`
+      : sql('enqueue.provider_by_name')`
+          select id from research_providers where user_id = ${tenantId} and name = ${nameOrId}`,
+  );
+  if (!provider) throw new NotFound('provider', nameOrId);
+  return provider.id;
+}
+
+interface Wanted {
+  companyIds: string[];
+  repeated: number;
+  rejected: FieldError[];
+}
+
+async function findCompanies(tx: Db, tenantId: string, campaignId: string, request: EnqueueRequest): Promise<Wanted> {
+  const field = request.companyIds ? 'companyIds' : 'domains';
+  const rejected: FieldError[] = [];
+  const keys = (request.companyIds ?? request.domains ?? []).map((given, index) => {
+    if (field === 'companyIds') return given.toLowerCase();
+    const normalised = normaliseDomain(given);
+    if (normalised.ok && normalised.domain !== null) return normalised.domain;
+    const message = normalised.ok ? 'the domain is empty' : normalised.reason;
+    rejected.push({ path: `domains[${index}]`, code: 'invalid_domain', message });
+    return null;
+  });
+  const distinct = [...new Set(keys.filter((key) => key !== null))];
+  const found = await tx.query<{ key: string; id: string }>(
+    field === 'companyIds'
+      ? sql('enqueue.companies_by_id')`
+          select id::text as key, id from companies
+          where id = any(${distinct}::uuid[]) and campaign_id = ${campaignId} and user_id = ${tenantId}`
+      : sql('enqueue.companies_by_domain')`
+          select natural_key as key, id from companies
+          where campaign_id = ${campaignId} and natural_key = any(${distinct}::text[]) and user_id = ${tenantId}`,
+  );
+  const idOf = new Map(found.map((row) => [row.key, row.id]));
+  const companyIds = new Set<string>();
+  let repeated = 0;
+  keys.forEach((key, index) => {
+    if (key === null) return;
+    const id = idOf.get(key);
+    if (id === undefined) {
+      const message = `no such company in campaign ${campaignId}; add it first`;
+      rejected.push({ path: `${field}[${index}]`, code: 'unknown_company', message });
+    } else if (companyIds.has(id)) repeated++;
+    else companyIds.add(id);
+  });
+  return { companyIds: [...companyIds], repeated, rejected };
+}
+
+async function dryRun(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  request: EnqueueRequest,
+  wanted: Wanted | null,
+): Promise<Enqueued> {
+  const known = request.batchId && wanted ? await alreadyIn(tx, tenantId, request.batchId, wanted.companyIds) : 0;
+  return {
+    batchId: request.batchId ?? null,
+    status: 'open',
+    accepted: wanted ? wanted.companyIds.length - known : await countCompanies(tx, tenantId, campaignId),
+    deduplicated: wanted ? wanted.repeated + known : 0,
+    rejected: wanted?.rejected ?? [],
+    expanding: false,
+  };
+}
+
+async function alreadyIn(tx: Db, tenantId: string, batchId: string, companyIds: string[]): Promise<number> {
+  const [row] = await tx.query<{ count: number }>(sql('enqueue.already_in')`
+    select count(*) from research_jobs
+    where batch_id = ${batchId} and user_id = ${tenantId} and company_id = any(${companyIds}::uuid[])`);
+  return row?.count ?? 0;
+}
+
+async function countCompanies(tx: Db, tenantId: string, campaignId: string): Promise<number> {
+  const [row] = await tx.query<{ count: number }>(sql('enqueue.count')`
+    select count(*) from companies where campaign_id = ${campaignId} and user_id = ${tenantId}`);
+  return row?.count ?? 0;
+}
+
+async function createBatch(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  providerId: string,
+  { kind, priority, runAt }: EnqueueRequest,
+): Promise<Batch> {
+  const [batch] = await tx.query<Batch>(sql('enqueue.batch')`
+    insert into research_batches (user_id, campaign_id, provider_id, kind, priority, run_at)
+    values (${tenantId}, ${campaignId}, ${providerId}, ${kind}, ${priority}, coalesce(${runAt ?? null}::timestamptz, now()))
+    returning id, status`);
+  if (!batch) throw new Error('insert returned no row');
+  return batch;
+}
+
+async function openBatch(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  providerId: string,
+  { batchId = '', kind }: EnqueueRequest,
+): Promise<Batch> {
+  const [batch] = await tx.query<Batch & { sealed: boolean; same: boolean }>(sql('enqueue.open_batch')`
+    select id, status, sealed_at is not null as sealed,
+      campaign_id = ${campaignId} and provider_id = ${providerId} and kind = ${kind} as same
+    from research_batches where id = ${batchId} and user_id = ${tenantId} for update`);
+  if (!batch) throw new NotFound('batch', batchId);
+  if (!batch.same) {
+    throw new Conflict('batch_mismatch', `batch ${batchId} is of another campaign, provider or kind; start a new one`);
+  }
+  if (batch.sealed || batch.status !== 'open') {
+    throw new Conflict('batch_sealed', `batch ${batchId} is sealed; start a new one`);
+  }
+  return batch;
+}
+
+/** @returns how many jobs are new in the batch */
+async function makeJobs(tx: Db, batchId: string, companyIds: string[]): Promise<number> {
+  const [row] = await tx.query<{ count: number }>(sql('enqueue.jobs')`
+    with made as (
+      insert into research_jobs (user_id, batch_id, company_id, campaign_id, provider_id, kind, priority, run_at)
+      select b.user_id, b.id, wanted.id, b.campaign_id, b.provider_id, b.kind, b.priority, b.run_at
+      from unnest(${companyIds}::uuid[]) with ordinality as wanted (id, place)
+      join research_batches b on b.id = ${batchId}
+      order by wanted.place
+      on conflict (batch_id, company_id) do nothing
+      returning id
+    ), counted as (
+      update research_batches set total = total + (select count(*) from made), updated_at = now() where id = ${batchId}
+    )
+    select count(*) from made`);
+  return row?.count ?? 0;
+}
+
+async function finishCall(tx: Db, batchId: string, { all, final }: { all: boolean; final: boolean }): Promise<void> {
+  await tx.query(sql('enqueue.finish_call')`
+    update research_batches
+    set expands_all = expands_all or ${all},
+      expanded_at = case when ${all} then null when expands_all then expanded_at else coalesce(expanded_at, now()) end,
+      sealed_at = case when ${final} then now() else sealed_at end
+    where id = ${batchId}`);
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+/** What travels on the research queue: ids only. The truth about them is in `research_jobs`. */
+export const ResearchMessage = z.strictObject({
+  v: z.literal(1),
+  jobIds: z.array(z.uuid()).min(1).max(100),
+});
+export type ResearchMessage = z.infer<typeof ResearchMessage>;
+
+export interface OutgoingMessage {
+  body: ResearchMessage;
+  /** 0 to 900 seconds. */
+  delaySeconds: number;
+  /** The tenant, for fair queues. */
+  groupId: string;
+}
+
+/** The conveyor. It may lose, repeat and reorder messages; nothing depends on it but speed. */
+export interface ResearchQueue {
+  /** Sends any number of messages, ten a call. @returns those that the queue did not take, after its own retries */
+  send(messages: OutgoingMessage[]): Promise<OutgoingMessage[]>;
+}
+
+/** Events, not sentences; ids, not people. */
+export interface Log {
+  info(event: string, fields: Record<string, unknown>): void;
+  warn(event: string, fields: Record<string, unknown>): void;
+}
+
+/** @returns the message, or why it is none */
+export function parseMessage(body: string): { ok: true; message: ResearchMessage } | { ok: false; reason: string } {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return { ok: false, reason: 'the body is not JSON' };
+  }
+  const parsed = ResearchMessage.safeParse(json);
+  if (parsed.success) return { ok: true, message: parsed.data };
+  const issue = parsed.error.issues[0];
+  return { ok: false, reason: `${issue?.path.join('.') || 'message'}: ${issue?.message ?? 'not valid'}` };
+}

@@ -1,0 +1,130 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import type { FieldError } from '../errors.ts';
+import type { Outcome, ProspectFound } from './settle.ts';
+
+const maxResultBytes = 1024 * 1024;
+
+const JobResult = z.discriminatedUnion('status', [
+  z.looseObject({
+    jobId: z.uuid(),
+    attemptId: z.uuid(),
+    status: z.literal('completed'),
+    research: z.unknown().optional(),
+    prospects: z.unknown().optional(),
+  }),
+  z.looseObject({
+    jobId: z.uuid(),
+    attemptId: z.uuid(),
+    status: z.literal('failed'),
+    error: z.looseObject({
+      code: z.string().max(100).default('provider_failed'),
+      message: z.string().default('the provider gave no reason'),
+      retryable: z.boolean().default(false),
+    }),
+  }),
+  z.looseObject({ jobId: z.uuid(), attemptId: z.uuid(), status: z.literal('processing') }),
+]);
+
+/**
+ * Reads one result as a provider sent it, immediately or by callback. What is inside `research` and `prospects` is
+ * kept whatever it is: it was paid for.
+ * @param value one element of `results`
+ * @param index its place, for the error's path
+ */
+export function readResult(value: unknown, index: number): { outcome: Outcome } | { error: FieldError } {
+  const parsed = JobResult.safeParse(value);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0];
+    const path = ['results', index, ...(issue?.path ?? [])].join('.');
+    return { error: { path, code: issue?.code ?? 'invalid', message: issue?.message ?? 'not a result' } };
+  }
+  const result = parsed.data;
+  const base = { jobId: result.jobId, attemptId: result.attemptId };
+  if (result.status === 'processing') return { outcome: { ...base, type: 'renewed' } };
+  if (result.status === 'failed') {
+    const { code, message, retryable } = result.error;
+    return {
+      outcome: {
+        ...base,
+        type: retryable ? 'retry' : 'failed',
+        errorCode: clean(code),
+        errorMessage: clean(message).slice(0, 2000),
+      },
+    };
+  }
+  try {
+    return { outcome: { ...base, type: 'completed', ...readFindings(result.research, result.prospects) } };
+  } catch (error) {
+    const message = error instanceof RangeError ? 'the result is nested too deeply' : (error as Error).message;
+    return { outcome: { ...base, type: 'failed', errorCode: 'invalid_result', errorMessage: message } };
+  }
+}
+
+function readFindings(research: unknown, prospects: unknown) {
+  const source = cleanJson({ research, prospects });
+  if (Buffer.byteLength(source) > maxResultBytes) throw new Error('the result is larger than 1 MiB');
+  const clean = JSON.parse(source) as { research?: unknown; prospects?: unknown };
+  const people = clean.prospects === undefined || clean.prospects === null ? [] : [clean.prospects].flat();
+  return { ...splitResearch(clean.research), prospects: people.map(readProspect) };
+}
+
+function splitResearch(research: unknown): { summary: string | null; findings: unknown; sources: unknown } {
+  if (typeof research === 'string') return { summary: research, findings: {}, sources: [] };
+  if (!isRecord(research)) return { summary: null, findings: research ?? {}, sources: [] };
+  const { summary, findings, sources, ...rest } = research;
+  const more = typeof summary === 'string' || summary === undefined || summary === null ? rest : { ...rest, summary };
+  const extra = Object.keys(more).length > 0;
+  return {
+    summary: typeof summary === 'string' ? summary : null,
+    findings: !extra ? (findings ?? {}) : isRecord(findings) ? { ...more, ...findings } : { ...more, findings },
+    sources: sources ?? [],
+  };
+}
+
+const personFields = ['fullName', 'email', 'title', 'phone', 'linkedin'] as const;
+
+function readProspect(value: unknown): ProspectFound {
+  const source: Record<string, unknown> = isRecord(value) ? { ...value } : { value };
+  if (source.fullName === undefined && typeof source.name === 'string') {
+    source.fullName = source.name;
+    delete source.name;
+  }
+  const attributes = isRecord(source.attributes) ? { ...source.attributes } : {};
+  const known: Partial<Record<(typeof personFields)[number], string>> = {};
+  for (const [key, content] of Object.entries(source)) {
+    const field = personFields.find((name) => name === key);
+    if (field && typeof content === 'string') known[field] = content.trim();
+    else if (key !== 'attributes' || !isRecord(content)) attributes[key] = content;
+  }
+  const digest = createHash('sha256').update(JSON.stringify(value)).digest('hex');
+  const key = known.email
+    ? `email:${known.email.toLowerCase()}`
+    : known.linkedin
+      ? `linkedin:${known.linkedin.toLowerCase()}`
+      : `digest:${digest}`;
+  return {
+    naturalKey: key.length > 600 ? `digest:${digest}` : key,
+    fullName: known.fullName ?? null,
+    email: known.email ?? null,
+    title: known.title ?? null,
+    phone: known.phone ?? null,
+    linkedin: known.linkedin ?? null,
+    attributes,
+  };
+}
+
+/** Postgres takes neither NUL nor lone surrogates; a paid result is not thrown away for one such character. */
+function cleanJson(value: unknown): string {
+  return JSON.stringify(value).replace(/\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g, (escape) =>
+    escape === '\\\\' ? escape : '\\ufffd',
+  );
+}
+
+function clean(text: string): string {
+  return text.replaceAll('\0', '\ufffd').toWellFormed();
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

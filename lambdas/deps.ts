@@ -1,0 +1,37 @@
+import { Logger } from '@aws-lambda-powertools/logger';
+import { SQSClient } from '@aws-sdk/client-sqs';
+import { config } from '../core/config.ts';
+import { connect } from '../core/db/connect.ts';
+import { guardedAgent } from '../core/http/guard.ts';
+import { sqsQueue } from './sqs.ts';
+
+/** Builds a value once a container, at its first use. */
+export function once<Value>(build: () => Value): () => Value {
+  let built: { value: Value } | undefined;
+  return () => {
+    built ??= { value: build() };
+    return built.value;
+  };
+}
+
+/** Everything a handler hands to the use cases. Clients live as long as the container. */
+export const deps = once(() => {
+  const settings = config();
+  const logger = new Logger({ serviceName: process.env.AWS_LAMBDA_FUNCTION_NAME ?? 'aim-for-leads' });
+  return {
+    db: connect(settings.databaseUrl),
+    queue: sqsQueue(new SQSClient({}), settings.researchQueueUrl),
+    http: guardedAgent({
+      allowedNetworks: settings.providerAllowedNetworks,
+      connections: settings.dispatchConcurrency,
+    }),
+    log: {
+      info: (event: string, fields: Record<string, unknown>) => logger.info(event, fields),
+      warn: (event: string, fields: Record<string, unknown>) => logger.warn(event, fields),
+    },
+    clock: Date.now,
+    publicUrl: settings.publicUrl,
+    claimLeaseSeconds: settings.claimLeaseSeconds,
+    concurrency: settings.dispatchConcurrency,
+  };
+});
