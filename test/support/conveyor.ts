@@ -1,0 +1,77 @@
+import type { Db } from '../../core/db/connect.ts';
+import { sql } from '../../core/db/sql.ts';
+import { guardedAgent } from '../../core/http/guard.ts';
+import { dispatch } from '../../core/research/dispatch.ts';
+import { enqueue, kickOff } from '../../core/research/enqueue.ts';
+import type { OutgoingMessage } from '../../core/research/queue.ts';
+
+/** The engine with a queue in memory that a test can look into, lose and repeat messages of. */
+export function aConveyor(db: Db) {
+  const sent: OutgoingMessage[] = [];
+  const http = guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 10 });
+  const deps = {
+    db,
+    http,
+    queue: {
+      async send(messages: OutgoingMessage[]) {
+        sent.push(...messages);
+        return [] as OutgoingMessage[];
+      },
+    },
+    log: { info: () => undefined, warn: () => undefined },
+    clock: Date.now,
+    publicUrl: 'http://127.0.0.1:1',
+    claimLeaseSeconds: 60,
+    concurrency: 10,
+  };
+  return {
+    deps,
+    sent,
+    async start(tenantId: string, campaignId: string, provider = 'a-provider') {
+      const reply = await enqueue(db, tenantId, campaignId, {
+        provider,
+        kind: 'company',
+        all: true,
+        final: true,
+        priority: 0,
+        dryRun: false,
+      });
+      await kickOff(deps, reply.batchId ?? '');
+      return reply.batchId ?? '';
+    },
+    /** Delivers what is on the queue, ignoring delays by making jobs due, until it is empty. */
+    async drain({ maxRounds = 50 } = {}) {
+      for (let round = 0; round < maxRounds && sent.length > 0; round++) {
+        const ids = sent.splice(0).flatMap((message) => message.body.jobIds);
+        await db.query(sql('test.due')`update research_jobs set run_at = now() where id = any(${ids}::uuid[])`);
+        await db.query(sql('test.unpause')`update research_providers set paused_until = null`);
+        await dispatch(deps, ids, { remainingMs: () => 60_000 });
+      }
+    },
+    close: () => http.destroy(),
+  };
+}
+
+export interface JobRow {
+  id: string;
+  status: string;
+  retry_count: number;
+  throttle_count: number;
+  crash_count: number;
+  error_code: string | null;
+  error_message: string | null;
+  attempt_id: string | null;
+  leased: boolean;
+  fed: boolean;
+}
+
+export const jobsOf = (db: Db, batchId: string): Promise<JobRow[]> =>
+  db.query(sql('test.jobs')`
+    select id, status, retry_count, throttle_count, crash_count, error_code, error_message, attempt_id,
+      lease_until is not null as leased, fed_until is not null as fed
+    from research_jobs where batch_id = ${batchId} order by company_id`);
+
+export async function countOf(db: Db, what: ReturnType<ReturnType<typeof sql>>): Promise<number> {
+  const [row] = await db.query<{ count: number }>(what);
+  return row?.count ?? 0;
+}
