@@ -1,5 +1,15 @@
 /** Unit and integration tests: real Postgres and a real SQS protocol, started once by test/support/global-setup.ts. */
-const esmOnly = ['p-limit', 'yocto-queue', 'uuid', 'node-pg-migrate', 'glob', 'yargs', '@hono', 'hono', '@asteasolutions'];
+const esmOnly = [
+  'p-limit',
+  'yocto-queue',
+  'uuid',
+  'node-pg-migrate',
+  'glob',
+  'yargs',
+  '@hono',
+  'hono',
+  '@asteasolutions',
+];
 
 module.exports = {
   testMatch: ['<rootDir>/test/**/*.test.ts'],

@@ -27,7 +27,11 @@ export class AimError extends Error {
 export class InvalidRequest extends AimError {
   readonly errors: FieldError[];
   constructor(errors: FieldError[], options?: ErrorOptions) {
-    super(errors[0]?.message ?? 'the request is not valid', { code: 'invalid_request', status: 400 }, options);
+    super(
+      errors[0]?.message ?? 'the request is not valid',
+      { code: 'invalid_request', status: 400 },
+      options,
+    );
     this.errors = errors;
   }
 }

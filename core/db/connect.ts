@@ -15,7 +15,11 @@ export interface Connection extends Db {
 
 export class DatabaseUnavailable extends AimError {
   constructor(options?: ErrorOptions) {
-    super('the database cannot be reached; try again', { code: 'unavailable', status: 503, retryable: true }, options);
+    super(
+      'the database cannot be reached; try again',
+      { code: 'unavailable', status: 503, retryable: true },
+      options,
+    );
   }
 }
 
@@ -27,7 +31,8 @@ function translate(cause: unknown): unknown {
   const isTrouble =
     typeof code === 'string'
       ? connectionTroubleCodes.has(code) || /^(08|53|57P0)/.test(code)
-      : cause instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect)/.test(cause.message);
+      : cause instanceof Error &&
+        /^(Connection terminated|timeout exceeded when trying to connect)/.test(cause.message);
   return isTrouble ? new DatabaseUnavailable({ cause }) : cause;
 }
 
@@ -55,7 +60,10 @@ function bound(client: pg.PoolClient): Db {
  * Opens a pool that suits a Lambda behind a transaction-mode pooler: one connection a container by default, no
  * named prepared statements, no session state; timestamps stay text with their microseconds.
  */
-export function connect(databaseUrl: string, options: { max?: number; statementTimeoutMs?: number } = {}): Connection {
+export function connect(
+  databaseUrl: string,
+  options: { max?: number; statementTimeoutMs?: number } = {},
+): Connection {
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     max: options.max ?? 1,

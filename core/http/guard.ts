@@ -7,7 +7,9 @@ import { Agent, buildConnector } from 'undici';
 export class AddressRefused extends Error {
   readonly code = 'address_refused';
   constructor(address: string) {
-    super(`${address} is not a public address; allow its network with PROVIDER_ALLOWED_NETWORKS if it is yours`);
+    super(
+      `${address} is not a public address; allow its network with PROVIDER_ALLOWED_NETWORKS if it is yours`,
+    );
   }
 }
 
@@ -46,7 +48,8 @@ export function guardedAgent(options: { allowedNetworks: string[]; connections: 
     connect(target, callback) {
       // An address written in the URL needs no DNS, so it never reaches `lookup`.
       const host = target.hostname.replace(/^\[|\]$/g, '');
-      if (isIP(host) && !isAllowed(host, options.allowedNetworks)) return callback(new AddressRefused(host), null);
+      if (isIP(host) && !isAllowed(host, options.allowedNetworks))
+        return callback(new AddressRefused(host), null);
       return connect(target, callback);
     },
   });

@@ -123,5 +123,9 @@ function readFailure(error: unknown): Reading {
   if (name === 'TimeoutError' || code === 'UND_ERR_CONNECT_TIMEOUT') {
     return { type: 'transient', errorCode: 'timeout', errorMessage: 'the provider did not answer in time' };
   }
-  return { type: 'transient', errorCode: 'network', errorMessage: `the connection failed (${code ?? name ?? 'unknown'})` };
+  return {
+    type: 'transient',
+    errorCode: 'network',
+    errorMessage: `the connection failed (${code ?? name ?? 'unknown'})`,
+  };
 }

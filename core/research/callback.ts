@@ -59,7 +59,10 @@ export async function applyResults(
   const settled = await settle(deps.db, outcomes);
   if (settled.length > 0) {
     const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
-    await endBatches(deps.db, ended.map((job) => job.batch_id));
+    await endBatches(
+      deps.db,
+      ended.map((job) => job.batch_id),
+    );
     // A permit became free, or a retry is due.
     await feed(deps, { providerIds: [ask.providerId] });
   }

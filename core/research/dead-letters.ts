@@ -32,7 +32,10 @@ export async function takeDeadLetters(
   }
   if (unreadable.length > 0) await keep(db, queue, unreadable);
   const moved = jobIds.length > 0 ? await giveBack(db, [...new Set(jobIds)]) : [];
-  await endBatches(db, moved.filter((job) => job.status === 'failed').map((job) => job.batch_id));
+  await endBatches(
+    db,
+    moved.filter((job) => job.status === 'failed').map((job) => job.batch_id),
+  );
   log.warn('research.dead_letters', {
     messages: messages.length,
     unreadable: unreadable.length,

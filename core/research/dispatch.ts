@@ -30,7 +30,11 @@ const settleMarginMs = 5_000;
  * died come back when their short lease ends.
  * @param remainingMs how long this invocation may still run; asks that would not fit are given back, due at once
  */
-export async function dispatch(deps: DispatchDeps, jobIds: string[], { remainingMs }: { remainingMs: () => number }) {
+export async function dispatch(
+  deps: DispatchDeps,
+  jobIds: string[],
+  { remainingMs }: { remainingMs: () => number },
+) {
   const startedAt = deps.clock();
   const asks = await claim(deps.db, [...new Set(jobIds)], { leaseSeconds: deps.claimLeaseSeconds });
   const settling = settler(deps.db);
@@ -43,7 +47,9 @@ export async function dispatch(deps: DispatchDeps, jobIds: string[], { remaining
         const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
         const isPaused = (paused.get(ask.provider.id) ?? 0) > deps.clock();
         if (!fits || isPaused) {
-          settling.add(ask.jobs.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, type: 'released' })));
+          settling.add(
+            ask.jobs.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, type: 'released' })),
+          );
           return;
         }
         const answer = await askProvider(deps, ask);
@@ -61,7 +67,10 @@ export async function dispatch(deps: DispatchDeps, jobIds: string[], { remaining
   const settled = await settling.finish();
 
   const providerIds = [...new Set(asks.map((ask) => ask.provider.id))];
-  const fed = await feed(deps, providerIds.length > 0 ? { providerIds } : { providerIds: await providersOf(deps.db, jobIds) });
+  const fed = await feed(
+    deps,
+    providerIds.length > 0 ? { providerIds } : { providerIds: await providersOf(deps.db, jobIds) },
+  );
   const count = (status: string) => settled.filter((job) => job.status === status).length;
   deps.log.info('research.dispatched', {
     received: jobIds.length,
@@ -102,14 +111,22 @@ function outcomesOf(ask: Ask, answer: Answer): Outcome[] {
     const attemptOf = new Map(ask.jobs.map((job) => [job.id, job.attempt_id]));
     answer.results.forEach((value, index) => {
       const reading = readResult(value, index);
-      const jobId = 'outcome' in reading ? reading.outcome.jobId : (value as { jobId?: unknown } | null)?.jobId;
+      const jobId =
+        'outcome' in reading ? reading.outcome.jobId : (value as { jobId?: unknown } | null)?.jobId;
       const attemptId = typeof jobId === 'string' ? attemptOf.get(jobId) : undefined;
       if (typeof jobId !== 'string' || attemptId === undefined || outcomes.has(jobId)) return;
       outcomes.set(
         jobId,
         'outcome' in reading
           ? { ...reading.outcome, ...took, attemptId }
-          : { jobId, attemptId, ...took, type: 'failed', errorCode: 'invalid_result', errorMessage: `${reading.error.path}: ${reading.error.message}` },
+          : {
+              jobId,
+              attemptId,
+              ...took,
+              type: 'failed',
+              errorCode: 'invalid_result',
+              errorMessage: `${reading.error.path}: ${reading.error.message}`,
+            },
       );
     });
   }

@@ -49,7 +49,12 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
  * crash in between costs a minute, until the sweep does the same.
  * @throws NotFound for an unknown campaign, provider or batch; Conflict for an archived campaign or a sealed batch
  */
-export function enqueue(db: Db, tenantId: string, campaignId: string, request: EnqueueRequest): Promise<Enqueued> {
+export function enqueue(
+  db: Db,
+  tenantId: string,
+  campaignId: string,
+  request: EnqueueRequest,
+): Promise<Enqueued> {
   return db.transaction(async (tx) => {
     await checkCampaign(tx, tenantId, campaignId);
     const providerId = await findProvider(tx, tenantId, request.provider);
@@ -92,7 +97,10 @@ async function checkCampaign(tx: Db, tenantId: string, campaignId: string): Prom
     select archived from campaigns where id = ${campaignId} and user_id = ${tenantId}`);
   if (!campaign) throw new NotFound('campaign', campaignId);
   if (campaign.archived) {
-    throw new Conflict('campaign_archived', `campaign ${campaignId} is archived; restore it before researching it`);
+    throw new Conflict(
+      'campaign_archived',
+      `campaign ${campaignId} is archived; restore it before researching it`,
+    );
   }
 }
 
@@ -114,7 +122,12 @@ interface Wanted {
   rejected: FieldError[];
 }
 
-async function findCompanies(tx: Db, tenantId: string, campaignId: string, request: EnqueueRequest): Promise<Wanted> {
+async function findCompanies(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  request: EnqueueRequest,
+): Promise<Wanted> {
   const field = request.companyIds ? 'companyIds' : 'domains';
   const rejected: FieldError[] = [];
   const keys = (request.companyIds ?? request.domains ?? []).map((given, index) => {
@@ -157,7 +170,8 @@ async function dryRun(
   request: EnqueueRequest,
   wanted: Wanted | null,
 ): Promise<Enqueued> {
-  const known = request.batchId && wanted ? await alreadyIn(tx, tenantId, request.batchId, wanted.companyIds) : 0;
+  const known =
+    request.batchId && wanted ? await alreadyIn(tx, tenantId, request.batchId, wanted.companyIds) : 0;
   return {
     batchId: request.batchId ?? null,
     status: 'open',
@@ -209,7 +223,10 @@ async function openBatch(
     from research_batches where id = ${batchId} and user_id = ${tenantId} for update`);
   if (!batch) throw new NotFound('batch', batchId);
   if (!batch.same) {
-    throw new Conflict('batch_mismatch', `batch ${batchId} is of another campaign, provider or kind; start a new one`);
+    throw new Conflict(
+      'batch_mismatch',
+      `batch ${batchId} is of another campaign, provider or kind; start a new one`,
+    );
   }
   if (batch.sealed || batch.status !== 'open') {
     throw new Conflict('batch_sealed', `batch ${batchId} is sealed; start a new one`);
@@ -235,7 +252,11 @@ async function makeJobs(tx: Db, batchId: string, companyIds: string[]): Promise<
   return row?.count ?? 0;
 }
 
-async function finishCall(tx: Db, batchId: string, { all, final }: { all: boolean; final: boolean }): Promise<void> {
+async function finishCall(
+  tx: Db,
+  batchId: string,
+  { all, final }: { all: boolean; final: boolean },
+): Promise<void> {
   await tx.query(sql('enqueue.finish_call')`
     update research_batches
     set expands_all = expands_all or ${all},

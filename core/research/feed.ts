@@ -32,7 +32,11 @@ export async function feed(
     const picked = await pick(db, ids.slice(from, from + providersPerRound));
     const messages = toMessages(picked);
     const refused = await queue.send(messages);
-    if (refused.length > 0) await unstamp(db, refused.flatMap((message) => message.body.jobIds));
+    if (refused.length > 0)
+      await unstamp(
+        db,
+        refused.flatMap((message) => message.body.jobIds),
+      );
     sent.jobs += picked.length;
     sent.messages += messages.length - refused.length;
   }

@@ -28,7 +28,9 @@ export interface Log {
 }
 
 /** @returns the message, or why it is none */
-export function parseMessage(body: string): { ok: true; message: ResearchMessage } | { ok: false; reason: string } {
+export function parseMessage(
+  body: string,
+): { ok: true; message: ResearchMessage } | { ok: false; reason: string } {
   let json: unknown;
   try {
     json = JSON.parse(body);

@@ -56,7 +56,8 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
   try {
     return { outcome: { ...base, type: 'completed', ...readFindings(result.research, result.prospects) } };
   } catch (error) {
-    const message = error instanceof RangeError ? 'the result is nested too deeply' : (error as Error).message;
+    const message =
+      error instanceof RangeError ? 'the result is nested too deeply' : (error as Error).message;
     return { outcome: { ...base, type: 'failed', errorCode: 'invalid_result', errorMessage: message } };
   }
 }
@@ -73,11 +74,16 @@ function splitResearch(research: unknown): { summary: string | null; findings: u
   if (typeof research === 'string') return { summary: research, findings: {}, sources: [] };
   if (!isRecord(research)) return { summary: null, findings: research ?? {}, sources: [] };
   const { summary, findings, sources, ...rest } = research;
-  const more = typeof summary === 'string' || summary === undefined || summary === null ? rest : { ...rest, summary };
+  const more =
+    typeof summary === 'string' || summary === undefined || summary === null ? rest : { ...rest, summary };
   const extra = Object.keys(more).length > 0;
   return {
     summary: typeof summary === 'string' ? summary : null,
-    findings: !extra ? (findings ?? {}) : isRecord(findings) ? { ...more, ...findings } : { ...more, findings },
+    findings: !extra
+      ? (findings ?? {})
+      : isRecord(findings)
+        ? { ...more, ...findings }
+        : { ...more, findings },
     sources: sources ?? [],
   };
 }
@@ -116,8 +122,8 @@ function readProspect(value: unknown): ProspectFound {
 
 /** Postgres takes neither NUL nor lone surrogates; a paid result is not thrown away for one such character. */
 function cleanJson(value: unknown): string {
-  return JSON.stringify(value).replace(/\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g, (escape) =>
-    escape === '\\\\' ? escape : '\\ufffd',
+  return JSON.stringify(value).replace(/\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g, (sequence) =>
+    sequence === '\\\\' ? sequence : '\\ufffd',
   );
 }
 

@@ -37,7 +37,10 @@ export function settler(db: Db) {
       flush();
       await writing;
       const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
-      await endBatches(db, ended.map((job) => job.batch_id));
+      await endBatches(
+        db,
+        ended.map((job) => job.batch_id),
+      );
       if (failure !== undefined) throw failure;
       return settled;
     },

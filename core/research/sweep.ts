@@ -67,7 +67,10 @@ async function expireLeases(db: Db): Promise<number> {
       updated_at = now()
     from expired where j.id = expired.id
     returning j.batch_id, j.status`);
-  await endBatches(db, rows.filter((job) => job.status === 'failed').map((job) => job.batch_id));
+  await endBatches(
+    db,
+    rows.filter((job) => job.status === 'failed').map((job) => job.batch_id),
+  );
   return rows.length;
 }
 
@@ -116,7 +119,12 @@ async function endMissed(db: Db): Promise<number> {
     where b.status = 'open' and b.sealed_at is not null and b.expanded_at is not null
       and not exists (select from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing'))
     order by b.deadline, b.id limit ${rowsPerChunk}`);
-  return (await endBatches(db, rows.map((row) => row.id))).length;
+  return (
+    await endBatches(
+      db,
+      rows.map((row) => row.id),
+    )
+  ).length;
 }
 
 async function forgetKeys(db: Db): Promise<number> {

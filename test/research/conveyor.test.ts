@@ -59,10 +59,14 @@ test('companies are asked in batches, signed, and end with research and prospect
   expect(run.remote.asks.map((ask) => ask.requests.length).sort()).toEqual([10, 10, 5]);
   expect(run.remote.signatures.every(({ valid }) => valid)).toBe(true);
   expect(run.remote.signatures.map(({ id }) => id)).toEqual(run.remote.asks.map((ask) => ask.askId));
-  const research = sql('test.count')`select count(*) from company_research where campaign_id = ${run.campaignId}
+  const research = sql(
+    'test.count',
+  )`select count(*) from company_research where campaign_id = ${run.campaignId}
     and summary like 'about Company%' and findings = '{"employees": 7}' and generation = 1`;
   expect(await countOf(db, research)).toBe(25);
-  const prospects = sql('test.count')`select count(*) from prospect_research where campaign_id = ${run.campaignId}`;
+  const prospects = sql(
+    'test.count',
+  )`select count(*) from prospect_research where campaign_id = ${run.campaignId}`;
   expect(await countOf(db, prospects)).toBe(25);
   await run.close();
 });
@@ -80,7 +84,9 @@ test('the claim is committed before the POST leaves', async () => {
   const seen: string[] = [];
   const run = await aRun(async (ask) => {
     const rows = await db.query<{ status: string }>(
-      sql('test.seen')`select status from research_jobs where id = any(${ask.requests.map((r) => r.jobId)}::uuid[])`,
+      sql(
+        'test.seen',
+      )`select status from research_jobs where id = any(${ask.requests.map((r) => r.jobId)}::uuid[])`,
     );
     seen.push(...rows.map((row) => row.status));
     return completeAll(ask);
@@ -125,8 +131,16 @@ test('an id that finds no permit leaves the conveyor at once, due as before', as
   const { tenantId, campaignId } = await aWorld(db, { companies: 5, concurrency: 2 });
   const conveyor = aConveyor(db);
   const batchId = await conveyor.start(tenantId, campaignId);
-  await db.query(sql('test.stamp')`update research_jobs set fed_until = now() + interval '1 hour' where batch_id = ${batchId}`);
-  await claim(db, (await jobsOf(db, batchId)).map((job) => job.id), { leaseSeconds: 60 });
+  await db.query(
+    sql(
+      'test.stamp',
+    )`update research_jobs set fed_until = now() + interval '1 hour' where batch_id = ${batchId}`,
+  );
+  await claim(
+    db,
+    (await jobsOf(db, batchId)).map((job) => job.id),
+    { leaseSeconds: 60 },
+  );
   const jobs = await jobsOf(db, batchId);
   expect(jobs.filter((job) => job.status === 'processing')).toHaveLength(2);
   expect(jobs.filter((job) => job.status === 'queued' && job.fed)).toHaveLength(0);
@@ -151,11 +165,15 @@ test('a 202 hands the job over on the longer lease, and the signed callback ends
   expect(found).toMatchObject({ tenantId: run.tenantId, secret: run.provider.secret });
   if (!found) throw new Error('no ask');
   const results = completeAll(ask).body as { results: unknown[] };
-  const answers = await Promise.all(Array.from({ length: 5 }, () => applyResults(run.conveyor.deps, found, results.results)));
+  const answers = await Promise.all(
+    Array.from({ length: 5 }, () => applyResults(run.conveyor.deps, found, results.results)),
+  );
   expect(answers.reduce((sum, { applied }) => sum + applied, 0)).toBe(3);
   expect(answers.reduce((sum, { stale }) => sum + stale, 0)).toBe(12);
   expect(await run.batch()).toMatchObject({ status: 'completed' });
-  const generations = sql('test.count')`select count(*) from company_research where campaign_id = ${run.campaignId} and generation = 1`;
+  const generations = sql(
+    'test.count',
+  )`select count(*) from company_research where campaign_id = ${run.campaignId} and generation = 1`;
   expect(await countOf(db, generations)).toBe(3);
   await run.close();
 });
@@ -206,36 +224,49 @@ test('a late result of the latest attempt is applied while the job waits for its
   await run.conveyor.drain();
   await run.makeLeasesExpire();
   await sweep(run.conveyor.deps, plenty);
-  expect(await run.jobs()).toMatchObject([{ status: 'queued', retry_count: 1, error_code: 'callback_timeout' }]);
+  expect(await run.jobs()).toMatchObject([
+    { status: 'queued', retry_count: 1, error_code: 'callback_timeout' },
+  ]);
   const [ask] = run.remote.asks as [AskBody];
   const found = await findAsk(db, ask.askId);
   if (!found) throw new Error('no ask');
   await applyResults(run.conveyor.deps, found, (completeAll(ask).body as { results: unknown[] }).results);
   expect(await run.jobs()).toMatchObject([{ status: 'completed', error_code: null }]);
-  const late = sql('test.count')`select count(*) from research_attempts where ask_id = ${ask.askId} and outcome = 'late'`;
+  const late = sql(
+    'test.count',
+  )`select count(*) from research_attempts where ask_id = ${ask.askId} and outcome = 'late'`;
   expect(await countOf(db, late)).toBe(1);
   await run.close();
 });
 
 test('transient failures are retried until the retries are used up', async () => {
-  const healing = await aRun((ask, count) => (count <= 2 ? { status: 500 } : completeAll(ask)), { companies: 2 });
+  const healing = await aRun((ask, count) => (count <= 2 ? { status: 500 } : completeAll(ask)), {
+    companies: 2,
+  });
   await healing.conveyor.drain();
   expect(await healing.jobs()).toMatchObject(Array(2).fill({ status: 'completed', retry_count: 2 }));
   const hopeless = await aRun(() => ({ status: 500 }), { companies: 2, maxRetries: 2 });
   await hopeless.conveyor.drain();
-  expect(await hopeless.jobs()).toMatchObject(Array(2).fill({ status: 'failed', retry_count: 2, error_code: 'http_500' }));
+  expect(await hopeless.jobs()).toMatchObject(
+    Array(2).fill({ status: 'failed', retry_count: 2, error_code: 'http_500' }),
+  );
   expect(hopeless.remote.asks).toHaveLength(3);
   expect(await hopeless.batch()).toMatchObject({ status: 'completed' });
   await Promise.all([healing.close(), hopeless.close()]);
 });
 
 test('throttling pauses the provider and uses up no attempt', async () => {
-  const run = await aRun((ask, count) => (count === 1 ? { status: 429, headers: { 'retry-after': '7' } } : completeAll(ask)), {
-    maxRetries: 0,
-  });
+  const run = await aRun(
+    (ask, count) => (count === 1 ? { status: 429, headers: { 'retry-after': '7' } } : completeAll(ask)),
+    {
+      maxRetries: 0,
+    },
+  );
   const ids = run.conveyor.sent.splice(0).flatMap((message) => message.body.jobIds);
   await dispatch(run.conveyor.deps, ids, plenty);
-  expect(await run.jobs()).toMatchObject(Array(5).fill({ status: 'queued', retry_count: 0, throttle_count: 1 }));
+  expect(await run.jobs()).toMatchObject(
+    Array(5).fill({ status: 'queued', retry_count: 0, throttle_count: 1 }),
+  );
   expect(run.conveyor.sent.map((message) => message.delaySeconds)).toEqual([7]);
   await run.conveyor.drain();
   expect(await run.jobs()).toMatchObject(Array(5).fill({ status: 'completed' }));
@@ -244,7 +275,12 @@ test('throttling pauses the provider and uses up no attempt', async () => {
 
 test.each([
   ['a 4xx', { status: 422 }, 'http_422', 'failed'],
-  ['a redirect, which is not followed', { status: 302, headers: { location: 'http://169.254.169.254/' } }, 'http_302', 'failed'],
+  [
+    'a redirect, which is not followed',
+    { status: 302, headers: { location: 'http://169.254.169.254/' } },
+    'http_302',
+    'failed',
+  ],
   ['broken JSON in a 200', { body: '<html>' }, 'invalid_answer', 'queued'],
   ['silence', { hang: true }, 'timeout', 'queued'],
 ])('%s ends the attempt as documented', async (_, reply: Reply, code, status) => {
@@ -307,7 +343,11 @@ test('a process that dies after its claim loses no job and uses up no retry', as
 test('messages that the queue lost are sent again by the sweep', async () => {
   const run = await aRun(completeAll, { companies: 3 });
   run.conveyor.sent.splice(0);
-  await db.query(sql('test.lose')`update research_jobs set fed_until = now() - interval '1 s' where batch_id = ${run.batchId}`);
+  await db.query(
+    sql(
+      'test.lose',
+    )`update research_jobs set fed_until = now() - interval '1 s' where batch_id = ${run.batchId}`,
+  );
   await sweep(run.conveyor.deps, plenty);
   await run.conveyor.drain();
   expect((await run.jobs()).map((job) => job.status)).toEqual(Array(3).fill('completed'));
@@ -316,9 +356,13 @@ test('messages that the queue lost are sent again by the sweep', async () => {
 
 test('a batch past its deadline ends, and so does each of its jobs', async () => {
   const run = await aRun(accept, { companies: 3 });
-  await db.query(sql('test.late')`update research_batches set deadline = now() - interval '1 s' where id = ${run.batchId}`);
+  await db.query(
+    sql('test.late')`update research_batches set deadline = now() - interval '1 s' where id = ${run.batchId}`,
+  );
   await sweep(run.conveyor.deps, plenty);
-  expect(await run.jobs()).toMatchObject(Array(3).fill({ status: 'failed', error_code: 'deadline_exceeded' }));
+  expect(await run.jobs()).toMatchObject(
+    Array(3).fill({ status: 'failed', error_code: 'deadline_exceeded' }),
+  );
   expect(await run.batch()).toMatchObject({ status: 'completed' });
   await run.close();
 });
@@ -333,7 +377,9 @@ test('a dead letter gives its jobs back, and what cannot be read is kept raw, on
   await takeDeadLetters(run.conveyor.deps, 'research', letters);
   await takeDeadLetters(run.conveyor.deps, 'research', letters);
   expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'queued', crash_count: 1, fed: false }));
-  const kept = await db.query(sql('test.letters')`select body, receive_count from dead_letters where message_id = 'm2'`);
+  const kept = await db.query(
+    sql('test.letters')`select body, receive_count from dead_letters where message_id = 'm2'`,
+  );
   expect(kept).toEqual([{ body: Buffer.from('not json \u0000'), receive_count: 6 }]);
   await run.close();
 });

@@ -43,7 +43,9 @@ export function aConveyor(db: Db) {
     async drain({ maxRounds = 50 } = {}) {
       for (let round = 0; round < maxRounds && sent.length > 0; round++) {
         const ids = sent.splice(0).flatMap((message) => message.body.jobIds);
-        await db.query(sql('test.due')`update research_jobs set run_at = now() where id = any(${ids}::uuid[])`);
+        await db.query(
+          sql('test.due')`update research_jobs set run_at = now() where id = any(${ids}::uuid[])`,
+        );
         await db.query(sql('test.unpause')`update research_providers set paused_until = null`);
         await dispatch(deps, ids, { remainingMs: () => 60_000 });
       }

@@ -11,7 +11,11 @@ async function idOf(db: Db, statement: Parameters<Db['query']>[0]): Promise<stri
 export const aTenant = (db: Db): Promise<string> =>
   idOf(db, sql('test.tenant')`insert into auth.users (id) values (${randomUUID()}) returning id`);
 
-export const aCampaign = (db: Db, tenantId: string, { name = 'A campaign', archived = false } = {}): Promise<string> =>
+export const aCampaign = (
+  db: Db,
+  tenantId: string,
+  { name = 'A campaign', archived = false } = {},
+): Promise<string> =>
   idOf(
     db,
     sql('test.campaign')`insert into campaigns (user_id, name, archived, archived_at)
@@ -19,7 +23,12 @@ export const aCampaign = (db: Db, tenantId: string, { name = 'A campaign', archi
   );
 
 /** @returns the ids of `count` companies, in the order of their domains */
-export async function someCompanies(db: Db, tenantId: string, campaignId: string, count: number): Promise<string[]> {
+export async function someCompanies(
+  db: Db,
+  tenantId: string,
+  campaignId: string,
+  count: number,
+): Promise<string[]> {
   const rows = await db.query<{ id: string }>(sql('test.companies')`
     insert into companies (user_id, campaign_id, name, domain, natural_key)
     select ${tenantId}, ${campaignId}, 'Company ' || n, 'company-' || n || '.example', 'company-' || n || '.example'
@@ -53,7 +62,10 @@ export async function aProvider(db: Db, tenantId: string, overrides: ProviderOve
 }
 
 /** A tenant with a campaign of `companies` companies and a provider. */
-export async function aWorld(db: Db, { companies = 5, ...provider }: ProviderOverrides & { companies?: number } = {}) {
+export async function aWorld(
+  db: Db,
+  { companies = 5, ...provider }: ProviderOverrides & { companies?: number } = {},
+) {
   const tenantId = await aTenant(db);
   const campaignId = await aCampaign(db, tenantId);
   const companyIds = await someCompanies(db, tenantId, campaignId, companies);

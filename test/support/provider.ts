@@ -6,7 +6,13 @@ export interface AskBody {
   type: string;
   askId: string;
   callbackUrl: string;
-  requests: { jobId: string; attemptId: string; batchId: string; kind: string; company: { id: string; name: string; domain: string } }[];
+  requests: {
+    jobId: string;
+    attemptId: string;
+    batchId: string;
+    kind: string;
+    company: { id: string; name: string; domain: string };
+  }[];
 }
 
 export interface Reply {
@@ -24,7 +30,11 @@ export const completeAll = (ask: AskBody): Reply => ({
       jobId,
       attemptId,
       status: 'completed',
-      research: { summary: `about ${company.name}`, findings: { employees: 7 }, sources: [`https://${company.domain}/`] },
+      research: {
+        summary: `about ${company.name}`,
+        findings: { employees: 7 },
+        sources: [`https://${company.domain}/`],
+      },
       prospects: [{ fullName: 'Ada', email: `ada@${company.domain}` }],
     })),
   },
@@ -53,7 +63,13 @@ export async function fakeProvider(respond: (ask: AskBody, count: number) => Rep
       const reply = await respond(ask, asks.length);
       if (reply.hang) return;
       response.writeHead(reply.status ?? 200, { 'content-type': 'application/json', ...reply.headers });
-      response.end(typeof reply.body === 'string' ? reply.body : reply.body === undefined ? '' : JSON.stringify(reply.body));
+      response.end(
+        typeof reply.body === 'string'
+          ? reply.body
+          : reply.body === undefined
+            ? ''
+            : JSON.stringify(reply.body),
+      );
     });
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
