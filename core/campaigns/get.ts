@@ -1,0 +1,33 @@
+import type { Campaign } from '../contract/campaigns.ts';
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { Conflict, NotFound } from '../errors.ts';
+import { columns } from './columns.ts';
+
+/** @throws NotFound */
+export async function getCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<Campaign> {
+  const [campaign] = await db.query<Campaign>(sql('campaigns.get')`
+    select ${columns} from campaigns where id = ${id} and user_id = ${tenantId}`);
+  if (!campaign) throw new NotFound('campaign', id);
+  return campaign;
+}
+
+/** An empty list of a campaign may mean a mistyped id. @throws NotFound */
+export async function checkCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
+  const rows = await db.query(sql('campaigns.exists')`
+    select id from campaigns where id = ${id} and user_id = ${tenantId}`);
+  if (rows.length === 0) throw new NotFound('campaign', id);
+}
+
+/**
+ * Holds a campaign for writing below it until the transaction ends; whoever archives it waits.
+ * @throws NotFound, and Conflict `campaign_archived`
+ */
+export async function holdCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
+  const [campaign] = await db.query<{ archived: boolean }>(sql('campaigns.hold')`
+    select archived from campaigns where id = ${id} and user_id = ${tenantId} for key share`);
+  if (!campaign) throw new NotFound('campaign', id);
+  if (campaign.archived) {
+    throw new Conflict('campaign_archived', `campaign ${id} is archived; restore it before adding to it`);
+  }
+}

@@ -1,0 +1,66 @@
+import { naturalKey, normaliseDomain } from '../companies/domain.ts';
+import type { ContactRow } from '../contract/contacts.ts';
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+
+type Found =
+  | { ok: true; id: string | null }
+  | { ok: false; field: 'companyId' | 'companyDomain'; code: string; message: string };
+
+/**
+ * Finds the companies that rows name by id or domain, and holds them until the transaction ends.
+ * @returns a look-up that answers each row's company, or why there is none
+ */
+export async function findCompanies(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  rows: ContactRow[],
+): Promise<(row: ContactRow) => Found> {
+  const ids = new Set<string>();
+  const keys = new Set<string>();
+  for (const row of rows) {
+    if (row.companyId) ids.add(row.companyId.toLowerCase());
+    const key = keyOf(row.companyDomain);
+    if (key.ok && key.key) keys.add(key.key);
+  }
+  const known = new Set<string>();
+  const idOfKey = new Map<string, string>();
+  if (ids.size + keys.size > 0) {
+    const found = await tx.query<{ id: string; key: string }>(sql('contacts.companies')`
+      select id, natural_key as key from companies
+      where campaign_id = ${campaignId} and user_id = ${tenantId}
+        and (id = any(${[...ids]}::uuid[]) or natural_key = any(${[...keys]}::text[]))
+      order by id for key share`);
+    for (const { id, key } of found) {
+      known.add(id);
+      idOfKey.set(key, id);
+    }
+  }
+
+  return (row) => {
+    const missing = `no such company in campaign ${campaignId}; add it first`;
+    if (row.companyId) {
+      const id = row.companyId.toLowerCase();
+      return known.has(id)
+        ? { ok: true, id }
+        : { ok: false, field: 'companyId', code: 'unknown_company', message: missing };
+    }
+    const key = keyOf(row.companyDomain);
+    if (!key.ok) return { ok: false, field: 'companyDomain', code: 'invalid_domain', message: key.reason };
+    if (key.key === null) return { ok: true, id: null };
+    const id = idOfKey.get(key.key);
+    return id
+      ? { ok: true, id }
+      : { ok: false, field: 'companyDomain', code: 'unknown_company', message: missing };
+  };
+}
+
+function keyOf(
+  given: string | null | undefined,
+): { ok: true; key: string | null } | { ok: false; reason: string } {
+  const normalised = normaliseDomain(given ?? '');
+  if (!normalised.ok) return normalised;
+  const { domain } = normalised;
+  return { ok: true, key: domain === null ? null : naturalKey({ name: domain, domain }) };
+}

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import { maxBulkRows } from './bulk.ts';
+import { pageFields, pageOf } from './page.ts';
+import { FieldProblem } from './problem.ts';
+import { ProviderNameOrId } from './providers.ts';
+import { Id, slugPattern, Time, text, Version } from './text.ts';
+
+export const Kind = z.string().regex(slugPattern).meta({ example: 'company' });
+
+const years = /^2\d{3}-/;
+const RunAt = z.iso
+  .datetime({ offset: true })
+  .refine((time) => years.test(time) && !Number.isNaN(Date.parse(time)), {
+    message: 'not a time between 2000 and 2999',
+  })
+  .transform((time) => new Date(time).toISOString());
+
+/** Which companies to research, by whom, when: exactly one of companyIds, domains and all. */
+export const ResearchRequest = z
+  .strictObject({
+    provider: ProviderNameOrId,
+    kind: Kind.default('company'),
+    companyIds: z.array(Id).min(1).max(maxBulkRows).optional(),
+    domains: z
+      .array(text({ max: 2000 }))
+      .min(1)
+      .max(maxBulkRows)
+      .optional(),
+    all: z.literal(true).optional(),
+    batchId: Id.optional().meta({ description: 'Adds to a batch that is not sealed yet.' }),
+    final: z.boolean().default(true).meta({ description: 'Seals the batch: it ends with its last job.' }),
+    runAt: RunAt.optional(),
+    priority: z.int().min(0).max(9).default(0),
+    dryRun: z.boolean().default(false),
+  })
+  .refine(
+    (request) =>
+      [request.companyIds, request.domains, request.all].filter((one) => one !== undefined).length === 1,
+    {
+      message: 'give exactly one of companyIds, domains and all',
+      params: { code: 'ambiguous' },
+    },
+  )
+  .meta({ id: 'ResearchRequest', example: { provider: 'n8n', all: true } });
+export type ResearchRequest = z.infer<typeof ResearchRequest>;
+
+export const ResearchReply = z
+  .strictObject({
+    batchId: Id.nullable().meta({ description: 'null after a dry run without a batch.' }),
+    status: z.enum(['open', 'completed', 'cancelled']),
+    accepted: z.int().min(0),
+    deduplicated: z.int().min(0),
+    rejected: z.array(FieldProblem),
+    expanding: z
+      .boolean()
+      .meta({ description: 'The jobs of a batch over all companies are still being made.' }),
+  })
+  .meta({ id: 'ResearchReply' });
+export type ResearchReply = z.infer<typeof ResearchReply>;
+
+/** Results of one ask, whole or in parts; each is read on its own, so that a bad one fails alone. */
+export const Callback = z
+  .strictObject({ results: z.array(z.unknown()).min(1).max(maxBulkRows) })
+  .meta({ id: 'Callback' });
+export type Callback = z.infer<typeof Callback>;
+
+export const CallbackReply = z
+  .strictObject({
+    applied: z.int().min(0),
+    stale: z.int().min(0),
+    rejected: z.array(z.strictObject({ index: z.int().min(0), ...FieldProblem.shape })),
+  })
+  .meta({ id: 'CallbackReply' });
+export type CallbackReply = z.infer<typeof CallbackReply>;
+
+export const Research = z
+  .strictObject({
+    id: Id,
+    campaignId: Id,
+    companyId: Id,
+    kind: Kind,
+    summary: z.string().nullable(),
+    findings: z.unknown(),
+    sources: z.unknown(),
+    generation: z.int().min(1),
+    version: Version,
+    createdAt: Time,
+    updatedAt: Time,
+  })
+  .meta({ id: 'Research' });
+export type Research = z.infer<typeof Research>;
+
+export const ResearchQuery = z.strictObject({
+  ...pageFields,
+  campaignId: Id.optional(),
+  companyId: Id.optional(),
+  kind: Kind.optional(),
+});
+export type ResearchQuery = z.infer<typeof ResearchQuery>;
+export const ResearchPage = pageOf(Research).meta({ id: 'ResearchPage' });
+
+export const Prospect = z
+  .strictObject({
+    id: Id,
+    campaignId: Id,
+    companyId: Id,
+    researchId: Id,
+    fullName: z.string().nullable(),
+    email: z.string().nullable(),
+    title: z.string().nullable(),
+    phone: z.string().nullable(),
+    linkedin: z.string().nullable(),
+    attributes: z.record(z.string(), z.unknown()),
+    createdAt: Time,
+    updatedAt: Time,
+  })
+  .meta({ id: 'Prospect' });
+export type Prospect = z.infer<typeof Prospect>;
+
+export const ProspectQuery = z.strictObject({
+  ...pageFields,
+  campaignId: Id.optional(),
+  researchId: Id.optional(),
+});
+export type ProspectQuery = z.infer<typeof ProspectQuery>;
+export const ProspectPage = pageOf(Prospect).meta({ id: 'ProspectPage' });

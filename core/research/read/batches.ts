@@ -1,0 +1,68 @@
+import { checkCampaign } from '../../campaigns/get.ts';
+import type { Batch, BatchQuery } from '../../contract/batches.ts';
+import type { Page } from '../../contract/page.ts';
+import type { Db } from '../../db/connect.ts';
+import { readPage, utc } from '../../db/keyset.ts';
+import { type Fragment, sql } from '../../db/sql.ts';
+import { NotFound } from '../../errors.ts';
+
+type BatchRow = Omit<Batch, 'counts' | 'retries'>;
+type Counts = Batch['counts'] & { batch_id: string; retries: number };
+
+const columns = sql.fragment`id, campaign_id as "campaignId", provider_id as "providerId", kind, status, total,
+  expanded_at is not null as expanded, sealed_at is not null as sealed, ${utc(sql.fragment`deadline`)} as deadline,
+  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`finished_at`)} as "finishedAt"`;
+
+/** One page of batches with their counts, of one campaign or of all. @throws NotFound for an unknown campaign */
+export async function listBatches(
+  deps: { db: Db },
+  tenantId: string,
+  query: BatchQuery,
+): Promise<Page<Batch>> {
+  const { campaignId, ...page } = query;
+  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
+  const rows = await readPage('batches', { campaignId }, page, (keyset) =>
+    select(
+      deps.db,
+      sql.fragment`user_id = ${tenantId} ${ofCampaign} ${keyset.after} ${keyset.orderAndLimit}`,
+    ),
+  );
+  if (rows.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  return { data: await count(deps.db, tenantId, rows.data), next: rows.next };
+}
+
+/** @throws NotFound */
+export async function getBatch({ db }: { db: Db }, tenantId: string, id: string): Promise<Batch> {
+  const rows = await select(db, sql.fragment`id = ${id} and user_id = ${tenantId}`);
+  const [batch] = await count(db, tenantId, rows);
+  if (!batch) throw new NotFound('batch', id);
+  return batch;
+}
+
+function select(db: Db, where: Fragment): Promise<BatchRow[]> {
+  return db.query<BatchRow>(sql('batches.page')`select ${columns} from research_batches where ${where}`);
+}
+
+/** One statement for the counts of all batches of a page. */
+async function count(db: Db, tenantId: string, rows: BatchRow[]): Promise<Batch[]> {
+  if (rows.length === 0) return [];
+  const counted = await db.query<Counts>(sql('batches.counts')`
+    select batch_id,
+      count(*) filter (where status = 'queued') as queued,
+      count(*) filter (where status = 'processing') as processing,
+      count(*) filter (where status = 'completed') as completed,
+      count(*) filter (where status = 'failed') as failed,
+      count(*) filter (where status = 'cancelled') as cancelled,
+      sum(retry_count)::bigint as retries
+    from research_jobs
+    where batch_id = any(${rows.map((row) => row.id)}::uuid[]) and user_id = ${tenantId}
+    group by batch_id`);
+  const countsOf = new Map(counted.map((row) => [row.batch_id, row]));
+  return rows.map((row) => {
+    const found = countsOf.get(row.id);
+    const { queued = 0, processing = 0, completed = 0, failed = 0, cancelled = 0, retries = 0 } = found ?? {};
+    const { deadline, createdAt, finishedAt, ...head } = row;
+    const counts = { queued, processing, completed, failed, cancelled };
+    return { ...head, counts, retries, deadline, createdAt, finishedAt };
+  });
+}
