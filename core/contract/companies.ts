@@ -22,12 +22,9 @@ export type Company = z.infer<typeof Company>;
 export const CompanyRow = z
   .strictObject({
     name: text({ max: 500 }).nullable().optional(),
-    domain: text({ max: 2000 })
-      .nullable()
-      .optional()
-      .meta({
-        description: 'As people write it: a host, a URL, with or without www. The key within the campaign.',
-      }),
+    domain: text({ max: 2000 }).nullable().optional().meta({
+      description: 'As people write it: a host, a URL, with or without www. The key within the campaign.',
+    }),
     attributes: Attributes.nullable().optional(),
   })
   .meta({ id: 'CompanyRow', example: { name: 'Ångström AB', domain: 'https://www.Angstrom.example/about' } });

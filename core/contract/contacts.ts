@@ -36,11 +36,9 @@ export const ContactRow = z
       .optional()
       .meta({ description: 'Finds the company of the campaign by its domain; instead of companyId.' }),
     fullName: text({ max: 500 }).nullable().optional(),
-    email: Email.nullable()
-      .optional()
-      .meta({
-        description: 'The key within the campaign, whatever its case; without one the row is always created.',
-      }),
+    email: Email.nullable().optional().meta({
+      description: 'The key within the campaign, whatever its case; without one the row is always created.',
+    }),
     title: text({ max: 500 }).nullable().optional(),
     phone: text({ max: 100 }).nullable().optional(),
     linkedin: text({ max: 500 }).nullable().optional(),

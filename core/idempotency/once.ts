@@ -3,9 +3,9 @@ import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { Conflict } from '../errors.ts';
 
-export interface Answer {
-  status: number;
-  body: unknown;
+export interface Answer<Status extends number = number, Body = unknown> {
+  status: Status;
+  body: Body;
 }
 
 /** What an Idempotency-Key stands for: the key, and the request it was first sent with. */
@@ -21,19 +21,22 @@ export interface Repeatable {
  * comes while the first still runs, gets the stored answer; work that throws leaves no key behind.
  * @throws Conflict `idempotency_key_reused` when the key came with another request before
  */
-export function once(
+export function once<Status extends number, Body>(
   { db }: { db: Db },
   tenantId: string,
   request: Repeatable,
-  work: (tx: Db) => Promise<Answer>,
-): Promise<Answer & { repeated: boolean }> {
+  work: (tx: Db) => Promise<Answer<Status, Body>>,
+): Promise<Answer<Status, Body> & { repeated: boolean }> {
   const hash = createHash('sha256').update(`${request.method} ${request.path}\n${request.body}`).digest();
   return db.transaction(async (tx) => {
     // Waits here while another transaction holds the same key.
     const taken = await tx.query(sql('idempotency.take')`
       insert into idempotency_keys (user_id, key, request_hash) values (${tenantId}, ${request.key}, ${hash})
       on conflict (user_id, key) do nothing returning key`);
-    if (taken.length === 0) return { ...(await stored(tx, tenantId, request.key, hash)), repeated: true };
+    if (taken.length === 0) {
+      const answer = await stored(tx, tenantId, request.key, hash);
+      return { ...(answer as Answer<Status, Body>), repeated: true };
+    }
 
     const answer = await work(tx);
     await tx.query(sql('idempotency.store')`

@@ -1,0 +1,11 @@
+import type { APIGatewayProxyResult, Context } from 'aws-lambda';
+import { handle, type LambdaEvent } from 'hono/aws-lambda';
+import { buildApp } from './api/app.ts';
+import { deps, once } from './deps.ts';
+
+const answer = once(() => handle(buildApp(deps())));
+
+/** Function URL → the HTTP API. */
+export function handler(event: LambdaEvent, context: Context): Promise<APIGatewayProxyResult> {
+  return answer()(event, context as never) as Promise<APIGatewayProxyResult>;
+}

@@ -1,0 +1,65 @@
+import { createRoute } from '@hono/zod-openapi';
+import { createCampaign } from '../../core/campaigns/create.ts';
+import { getCampaign } from '../../core/campaigns/get.ts';
+import { listCampaigns } from '../../core/campaigns/list.ts';
+import { Campaign, CampaignDraft, CampaignPage, CampaignQuery } from '../../core/contract/campaigns.ts';
+import {
+  answerOnce,
+  IdParam,
+  json,
+  jsonRequest,
+  problems,
+  Repeat,
+  readProblems,
+  reads,
+  router,
+  writeProblems,
+  writes,
+} from './routes.ts';
+
+const list = createRoute({
+  method: 'get',
+  path: '/v1/campaigns',
+  summary: 'List campaigns, newest first',
+  tags: ['Campaigns'],
+  ...reads('read'),
+  request: { query: CampaignQuery },
+  responses: { 200: json(CampaignPage, 'A page of campaigns.'), ...problems },
+});
+
+const get = createRoute({
+  method: 'get',
+  path: '/v1/campaigns/{id}',
+  summary: 'Get a campaign',
+  tags: ['Campaigns'],
+  ...reads('read'),
+  request: { params: IdParam },
+  responses: { 200: json(Campaign, 'The campaign.'), ...readProblems },
+});
+
+const create = createRoute({
+  method: 'post',
+  path: '/v1/campaigns',
+  summary: 'Create a campaign',
+  tags: ['Campaigns'],
+  ...writes('write'),
+  request: { headers: Repeat, body: jsonRequest(CampaignDraft) },
+  responses: { 201: json(Campaign, 'The new campaign.'), ...writeProblems },
+});
+
+export const campaigns = router()
+  .openapi(list, async (c) => {
+    return c.json(await listCampaigns(c.get('deps'), c.get('caller').tenantId, c.req.valid('query')), 200);
+  })
+  .openapi(get, async (c) => {
+    return c.json(await getCampaign(c.get('deps'), c.get('caller').tenantId, c.req.valid('param').id), 200);
+  })
+  .openapi(create, async (c) => {
+    const draft = c.req.valid('json');
+    const { tenantId } = c.get('caller');
+    const answer = await answerOnce(c, async (db) => ({
+      status: 201 as const,
+      body: await createCampaign({ db }, tenantId, draft),
+    }));
+    return c.json(answer.body, 201);
+  });

@@ -1,0 +1,107 @@
+import { createRoute } from '@hono/zod-openapi';
+import {
+  Prospect,
+  ProspectPage,
+  ProspectQuery,
+  Research,
+  ResearchPage,
+  ResearchQuery,
+  ResearchReply,
+  ResearchRequest,
+} from '../../core/contract/research.ts';
+import { enqueue, kickOff } from '../../core/research/enqueue.ts';
+import { getProspect, listProspects } from '../../core/research/read/prospects.ts';
+import { getResearch, listResearch } from '../../core/research/read/research.ts';
+import {
+  answerOnce,
+  IdParam,
+  json,
+  jsonRequest,
+  Repeat,
+  readProblems,
+  reads,
+  router,
+  writeProblems,
+  writes,
+} from './routes.ts';
+
+const dispatch = createRoute({
+  method: 'post',
+  path: '/v1/campaigns/{id}/research',
+  summary: 'Have companies of a campaign researched',
+  tags: ['Research'],
+  ...writes('research'),
+  request: { params: IdParam, headers: Repeat, body: jsonRequest(ResearchRequest) },
+  responses: { 202: json(ResearchReply, 'The batch, and what was accepted.'), ...writeProblems },
+});
+
+const list = createRoute({
+  method: 'get',
+  path: '/v1/research',
+  summary: 'List findings about companies, newest first',
+  tags: ['Research'],
+  ...reads('read'),
+  request: { query: ResearchQuery },
+  responses: { 200: json(ResearchPage, 'A page of findings.'), ...readProblems },
+});
+
+const get = createRoute({
+  method: 'get',
+  path: '/v1/research/{id}',
+  summary: 'Get the findings about a company',
+  tags: ['Research'],
+  ...reads('read'),
+  request: { params: IdParam },
+  responses: { 200: json(Research, 'The findings.'), ...readProblems },
+});
+
+const people = createRoute({
+  method: 'get',
+  path: '/v1/prospects',
+  summary: 'List people found by research, newest first',
+  tags: ['Research'],
+  ...reads('read'),
+  request: { query: ProspectQuery },
+  responses: { 200: json(ProspectPage, 'A page of people.'), ...readProblems },
+});
+
+const person = createRoute({
+  method: 'get',
+  path: '/v1/prospects/{id}',
+  summary: 'Get a person found by research',
+  tags: ['Research'],
+  ...reads('read'),
+  request: { params: IdParam },
+  responses: { 200: json(Prospect, 'The person.'), ...readProblems },
+});
+
+export const research = router()
+  .openapi(dispatch, async (c) => {
+    const request = c.req.valid('json');
+    const { tenantId } = c.get('caller');
+    const { id } = c.req.valid('param');
+    const { body } = await answerOnce(c, async (db) => ({
+      status: 202 as const,
+      body: await enqueue(db, tenantId, id, request),
+    }));
+    if (body.batchId !== null && !request.dryRun) {
+      // The batch is accepted and committed: trouble with the queue costs a minute, until the sweep, and no answer.
+      await kickOff(c.get('deps'), body.batchId).catch((error: Error) => {
+        const { code } = error as { code?: unknown };
+        c.get('deps').log.warn('research.kick_off_failed', { batchId: body.batchId, name: error.name, code });
+      });
+    }
+    return c.json(body, 202);
+  })
+  .openapi(list, async (c) => {
+    return c.json(await listResearch(c.get('deps'), c.get('caller').tenantId, c.req.valid('query')), 200);
+  })
+  .openapi(get, async (c) => {
+    return c.json(await getResearch(c.get('deps'), c.get('caller').tenantId, c.req.valid('param').id), 200);
+  })
+  .openapi(people, async (c) => {
+    return c.json(await listProspects(c.get('deps'), c.get('caller').tenantId, c.req.valid('query')), 200);
+  })
+  .openapi(person, async (c) => {
+    return c.json(await getProspect(c.get('deps'), c.get('caller').tenantId, c.req.valid('param').id), 200);
+  });

@@ -1,0 +1,92 @@
+import { OpenAPIHono, z } from '@hono/zod-openapi';
+import type { Context } from 'hono';
+import { fieldErrors } from '../../core/contract/field-errors.ts';
+import type { Scope } from '../../core/contract/keys.ts';
+import { Problem } from '../../core/contract/problem.ts';
+import { Id } from '../../core/contract/text.ts';
+import type { Db } from '../../core/db/connect.ts';
+import { InvalidRequest } from '../../core/errors.ts';
+import { type Answer, once } from '../../core/idempotency/once.ts';
+import { requireScope } from './auth.ts';
+import { jsonBody, rawBody } from './body.ts';
+import type { ApiEnv } from './context.ts';
+
+/** A router whose validation errors are ours. */
+export function router(): OpenAPIHono<ApiEnv> {
+  return new OpenAPIHono<ApiEnv>({
+    defaultHook: (result) => {
+      if (result.success) return;
+      const from = result.target === 'header' ? ['headers'] : [];
+      const data = (result as { data?: unknown }).data;
+      throw new InvalidRequest(fieldErrors(result.error, data, from), { cause: result.error });
+    },
+  });
+}
+
+export function json<Schema extends z.ZodType>(schema: Schema, description: string) {
+  return { description, content: { 'application/json': { schema } } };
+}
+
+export function jsonRequest<Schema extends z.ZodType>(schema: Schema) {
+  return { required: true, content: { 'application/json': { schema } } };
+}
+
+const problem = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: Problem } },
+});
+
+const always = {
+  401: problem('No valid API key.'),
+  500: problem('Our fault; `requestId` finds it in our logs.'),
+  503: problem('The database cannot be reached; try again.'),
+};
+/** What any route with a key can answer besides its result. */
+export const problems = {
+  ...always,
+  400: problem('Something in the request is wrong; `errors` says what and where.'),
+  403: problem('The key lacks the scope.'),
+};
+export const readProblems = { ...problems, 404: problem('There is no such thing in this tenant.') };
+export const writeProblems = {
+  ...readProblems,
+  409: problem('The state does not allow it, or the Idempotency-Key came with another request.'),
+  413: problem('The body is larger than 1 MiB.'),
+  415: problem('The body is not JSON.'),
+};
+export const openProblems = { 500: always[500], 503: always[503] };
+
+const security = [{ apiKey: [] as string[] }];
+/** A route that reads, with a key of that scope. */
+export function reads(scope?: Scope) {
+  return { security, middleware: [requireScope(scope)] };
+}
+/** A route that takes a body, with a key of that scope. */
+export function writes(scope: Scope) {
+  return { security, middleware: [requireScope(scope), rawBody, jsonBody] };
+}
+
+export const IdParam = z.object({ id: Id });
+export const Repeat = z.object({
+  'idempotency-key': z
+    .string()
+    .regex(/^[\x21-\x7e]{1,255}$/, '1 to 255 visible ASCII characters')
+    .optional()
+    .meta({
+      description: 'Makes a repeat of this request harmless for a day: it gets the first answer again.',
+    }),
+});
+
+/** Runs a write once for its Idempotency-Key; without a key it just runs. A repeat says so in a header. */
+export async function answerOnce<Status extends number, Body>(
+  c: Context<ApiEnv>,
+  work: (db: Db) => Promise<Answer<Status, Body>>,
+): Promise<Answer<Status, Body>> {
+  const key = c.req.header('idempotency-key');
+  const { db } = c.get('deps');
+  if (key === undefined) return work(db);
+  const request = { key, method: c.req.method, path: c.req.path, body: c.get('rawBody') };
+  const { repeated, ...answer } = await once({ db }, c.get('caller').tenantId, request, work);
+  if (repeated) c.header('idempotency-replayed', 'true');
+  return answer;
+}
