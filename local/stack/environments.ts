@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import type { WriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { root } from './paths.ts';
+import type { FunctionDefinition } from './template.ts';
+
+/** The function threw, timed out, or its process ended. */
+export class InvocationFailed extends Error {
+  readonly errorType: string;
+  constructor(errorType: string, message: string) {
+    super(message);
+    this.errorType = errorType;
+  }
+}
+
+const idleMs = 30_000;
+
+interface Environment {
+  worker: Worker;
+  retire?: NodeJS.Timeout;
+}
+
+export interface Environments {
+  invoke(event: unknown): Promise<unknown>;
+  stop(): Promise<void>;
+}
+
+/**
+ * The execution environments of one function: made when an invocation finds none idle, reused, retired when idle for
+ * 30 s. One that crashes or exceeds its timeout is thrown away; the next invocation gets a new one.
+ */
+export function environments(
+  definition: FunctionDefinition,
+  options: { env: Record<string, string>; log: WriteStream },
+): Environments {
+  const idle: Environment[] = [];
+  const all = new Set<Environment>();
+
+  const discard = (environment: Environment) => {
+    all.delete(environment);
+    clearTimeout(environment.retire);
+    const place = idle.indexOf(environment);
+    if (place >= 0) idle.splice(place, 1);
+    return environment.worker.terminate();
+  };
+
+  const make = (): Environment => {
+    const worker = new Worker(join(root, 'local', 'stack', 'worker.ts'), {
+      workerData: {
+        bundle: definition.bundle,
+        name: definition.name,
+        timeoutMs: definition.timeoutSeconds * 1000,
+      },
+      env: { ...options.env, AWS_LAMBDA_FUNCTION_NAME: definition.name },
+      resourceLimits: { maxOldGenerationSizeMb: 512 },
+      stdout: true,
+      stderr: true,
+    });
+    worker.stdout.pipe(options.log, { end: false });
+    worker.stderr.pipe(options.log, { end: false });
+    const environment = { worker };
+    all.add(environment);
+    return environment;
+  };
+
+  return {
+    invoke(event) {
+      const environment = idle.pop() ?? make();
+      clearTimeout(environment.retire);
+      const { worker } = environment;
+      const id = randomUUID();
+      return new Promise((resolve, reject) => {
+        const fail = (error: InvocationFailed) => {
+          settle();
+          void discard(environment);
+          reject(error);
+        };
+        const onMessage = (message: {
+          id: string;
+          result?: unknown;
+          error?: { errorType: string; errorMessage: string };
+        }) => {
+          if (message.id !== id) return;
+          settle();
+          environment.retire = setTimeout(() => void discard(environment), idleMs);
+          environment.retire.unref();
+          idle.push(environment);
+          if (message.error)
+            reject(new InvocationFailed(message.error.errorType, message.error.errorMessage));
+          else resolve(message.result);
+        };
+        const onError = (error: Error) => fail(new InvocationFailed(error.name, error.message));
+        const onExit = (code: number) =>
+          fail(new InvocationFailed('Runtime.ExitError', `exited with code ${code}`));
+        const timer = setTimeout(
+          () =>
+            fail(new InvocationFailed('Sandbox.Timedout', `timed out after ${definition.timeoutSeconds} s`)),
+          definition.timeoutSeconds * 1000,
+        );
+        const settle = () => {
+          clearTimeout(timer);
+          worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+          // An error between invocations ends the environment, not this process.
+          worker.on('error', () => undefined);
+        };
+        worker.removeAllListeners('error').on('message', onMessage).on('error', onError).on('exit', onExit);
+        worker.postMessage({ id, event });
+      });
+    },
+    async stop() {
+      await Promise.all([...all].map(discard));
+    },
+  };
+}

@@ -1,0 +1,133 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { InvocationFailed } from './environments.ts';
+
+const maxBodyBytes = 6 * 1024 * 1024;
+
+type Invoke = (event: unknown) => Promise<unknown>;
+
+interface UrlAnswer {
+  statusCode?: number;
+  headers?: Record<string, string>;
+  cookies?: string[];
+  body?: string;
+  isBase64Encoded?: boolean;
+}
+
+/** Answers on `host:port` as a function URL does: requests become payload 2.0 events. */
+export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string; port: number }) {
+  return serve(host, port, async (request, response) => {
+    const body = await read(request);
+    if (body === undefined) return response.writeHead(413).end();
+    const url = new URL(request.url ?? '/', 'http://local');
+    const headers = Object.fromEntries(
+      Object.entries(request.headers).map(([name, value]) => [
+        name,
+        Array.isArray(value) ? value.join(',') : (value ?? ''),
+      ]),
+    );
+    const answer = (await invoke({
+      version: '2.0',
+      routeKey: '$default',
+      rawPath: url.pathname,
+      rawQueryString: url.search.slice(1),
+      headers,
+      queryStringParameters: Object.fromEntries(url.searchParams),
+      requestContext: {
+        accountId: 'anonymous',
+        apiId: 'local',
+        domainName: headers.host ?? '',
+        domainPrefix: 'local',
+        http: {
+          method: request.method,
+          path: url.pathname,
+          protocol: 'HTTP/1.1',
+          sourceIp: request.socket.remoteAddress ?? '',
+          userAgent: headers['user-agent'] ?? '',
+        },
+        requestId: crypto.randomUUID(),
+        routeKey: '$default',
+        stage: '$default',
+        time: new Date().toISOString(),
+        timeEpoch: Date.now(),
+      },
+      // Always base64: bytes that are not UTF-8 must reach the function as they came.
+      body: body.length > 0 ? body.toString('base64') : undefined,
+      isBase64Encoded: body.length > 0,
+    })) as UrlAnswer;
+    const text = answer.body ?? '';
+    response.writeHead(answer.statusCode ?? 200, {
+      ...answer.headers,
+      ...(answer.cookies ? { 'set-cookie': answer.cookies } : {}),
+    });
+    return response.end(answer.isBase64Encoded ? Buffer.from(text, 'base64') : text);
+  });
+}
+
+/** Answers client-lambda's Invoke on loopback, for functions that call each other. */
+export function serveInvoke(functions: Map<string, Invoke>) {
+  return serve('127.0.0.1', 0, async (request, response) => {
+    const name = /^\/2015-03-31\/functions\/([^/]+)\/invocations/.exec(request.url ?? '')?.[1];
+    const invoke = functions.get(
+      decodeURIComponent(name ?? '')
+        .split(':')
+        .at(-1) ?? '',
+    );
+    if (request.method !== 'POST' || !invoke) {
+      response.writeHead(404, { 'x-amzn-errortype': 'ResourceNotFoundException' });
+      return response.end('{}');
+    }
+    const body = await read(request);
+    const payload: unknown = body && body.length > 0 ? JSON.parse(body.toString('utf8')) : {};
+    if (request.headers['x-amz-invocation-type'] === 'Event') {
+      // As on AWS, the caller does not learn how it ends; the function's log has it.
+      invoke(payload).catch(() => undefined);
+      return response.writeHead(202).end();
+    }
+    try {
+      const result = JSON.stringify((await invoke(payload)) ?? null);
+      return response.writeHead(200, { 'content-type': 'application/json' }).end(result);
+    } catch (error) {
+      const { errorType = 'Error', message } = error as InvocationFailed;
+      response.writeHead(200, { 'x-amz-function-error': 'Unhandled', 'content-type': 'application/json' });
+      return response.end(JSON.stringify({ errorType, errorMessage: message }));
+    }
+  });
+}
+
+async function read(request: IncomingMessage): Promise<Buffer | undefined> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  for await (const part of request as AsyncIterable<Buffer>) {
+    bytes += part.length;
+    if (bytes <= maxBodyBytes) parts.push(part);
+  }
+  return bytes > maxBodyBytes ? undefined : Buffer.concat(parts);
+}
+
+async function serve(
+  host: string,
+  port: number,
+  answer: (request: IncomingMessage, response: ServerResponse) => Promise<unknown>,
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const server: Server = createServer((request, response) => {
+    answer(request, response).catch((error: unknown) => {
+      const isFunctionError = error instanceof InvocationFailed;
+      if (!response.headersSent) response.writeHead(isFunctionError ? 502 : 500);
+      response.end(isFunctionError ? 'Internal Server Error' : '');
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, resolve);
+  });
+  const { port: actual } = server.address() as AddressInfo;
+  const shown = host.includes(':') ? `[${host}]` : host === '0.0.0.0' ? '127.0.0.1' : host;
+  return {
+    url: `http://${shown}:${actual}`,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}

@@ -1,0 +1,166 @@
+import { createWriteStream, existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect } from '../../core/db/connect.ts';
+import { applyMigrations } from '../../core/db/migrate.ts';
+import { type Environments, environments } from './environments.ts';
+import { serveFunctionUrl, serveInvoke } from './http.ts';
+import { localKey } from './key.ts';
+import { lockHome } from './lock.ts';
+import { freePort, isFree } from './ports.ts';
+import { startPostgres } from './postgres.ts';
+import { startQueue } from './queue.ts';
+import { createQueues, localCredentials, sqsClient } from './queues.ts';
+import { pollQueue } from './sqs-source.ts';
+import { type FunctionDefinition, readTemplate } from './template.ts';
+
+export interface StackOptions {
+  /** Data, logs and the key of this machine. */
+  home: string;
+  /** Of the API; another free one is taken when it is in use. */
+  port?: number;
+  /** Address the API listens on; loopback unless told otherwise. */
+  host?: string;
+  /** Called with one line for each thing that started. */
+  say?: (line: string) => void;
+  /** The file that says what to run; the project's own unless a test brings another. */
+  template?: string;
+}
+
+export interface Stack {
+  /** Of the API. */
+  url: string;
+  apiKey: string;
+  databaseUrl: string;
+  sqsEndpoint: string;
+  queueUrls: Map<string, string>;
+  lambdaEndpoint: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts Postgres, the queue, and the functions of serverless.yml with their event sources, schedules and URL, on this
+ * machine. Everything ends with `stop()`, and with this process however it ends.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { home, host = '127.0.0.1', say = () => undefined } = options;
+  const template = readTemplate(options.template);
+  for (const { bundle, name } of template.functions) {
+    if (!existsSync(bundle))
+      throw new Error(`${bundle} is missing; the function ${name} is not built (npm run build)`);
+  }
+  // What was started, to be stopped in the reverse order.
+  const started: (() => unknown)[] = [lockHome(home)];
+  const stop = async () => {
+    for (const end of started.splice(0).reverse()) await end();
+  };
+  try {
+    return await start();
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  async function start(): Promise<Stack> {
+    mkdirSync(join(home, 'log'), { recursive: true });
+    const postgres = await startPostgres({ home, log: join(home, 'log', 'postgres.log') });
+    started.push(() => postgres.stop());
+    const queue = await startQueue({ folder: join(home, 'queue') });
+    started.push(() => queue.stop());
+    await applyMigrations(postgres.url);
+    const db = connect(postgres.url);
+    const apiKey = await localKey(db, home).finally(() => db.close());
+
+    const client = sqsClient(queue.endpoint);
+    started.push(() => client.destroy());
+    const queues = await createQueues(client, template.queues);
+    const wanted = options.port ?? 8787;
+    const port = (await isFree(wanted, host)) ? wanted : await freePort(host);
+    if (port !== wanted) say(`port ${wanted} is in use; the API takes ${port}`);
+
+    const invokers = new Map<string, Environments['invoke']>();
+    const invokeServer = await serveInvoke(invokers);
+    started.push(() => invokeServer.stop());
+    const env = {
+      ...template.environment,
+      ...localCredentials,
+      PATH: process.env.PATH ?? '',
+      NODE_OPTIONS: '',
+      POWERTOOLS_LOG_LEVEL: 'INFO',
+      DATABASE_URL: postgres.url,
+      RESEARCH_QUEUE_URL: queues.get('ResearchQueue')?.url ?? '',
+      PUBLIC_URL: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`,
+      PROVIDER_ALLOWED_NETWORKS: '127.0.0.0/8,::1/128',
+      AWS_ENDPOINT_URL_SQS: queue.endpoint,
+      AWS_ENDPOINT_URL_LAMBDA: invokeServer.url,
+    };
+    let url = '';
+    for (const definition of template.functions) {
+      const log = createWriteStream(join(home, 'log', `${definition.name}.log`), { flags: 'a' });
+      const running = environments(definition, { env, log });
+      started.push(() => running.stop());
+      invokers.set(definition.name, running.invoke);
+      const failed = (error: Error, messages: number) =>
+        say(
+          `${definition.name} failed${messages ? ` with ${messages} messages, which come again` : ''}: ${error.message}`,
+        );
+      if (definition.hasUrl) {
+        const server = await serveFunctionUrl(running.invoke, { host, port });
+        started.push(() => server.stop());
+        url = server.url;
+        say(`${definition.name.padEnd(11)}← function URL ${url} · timeout ${definition.timeoutSeconds} s`);
+      }
+      for (const source of definition.sources) {
+        const target = queues.get(source.queue);
+        if (!target) throw new Error(`no queue ${source.queue}`);
+        const poller = pollQueue({
+          client,
+          queueUrl: target.url,
+          queueArn: target.arn,
+          source,
+          invoke: running.invoke,
+          onFailure: failed,
+        });
+        started.push(() => poller.stop());
+        say(
+          `${definition.name.padEnd(11)}← sqs ${source.queue} · batch ${source.batchSize} · concurrency ${source.concurrency} · timeout ${definition.timeoutSeconds} s${source.partialResponses ? ' · partial batch responses' : ''}`,
+        );
+      }
+      for (const everySeconds of definition.everySeconds) {
+        started.push(schedule(definition, everySeconds, running.invoke, failed));
+        say(
+          `${definition.name.padEnd(11)}← schedule every ${everySeconds} s · timeout ${definition.timeoutSeconds} s`,
+        );
+      }
+    }
+    return {
+      url,
+      apiKey,
+      databaseUrl: postgres.url,
+      sqsEndpoint: queue.endpoint,
+      queueUrls: new Map([...queues].map(([resource, made]) => [resource, made.url])),
+      lambdaEndpoint: invokeServer.url,
+      stop,
+    };
+  }
+}
+
+/** Runs at once and then at its rate; a run that takes longer than that does not hold up the next. */
+function schedule(
+  definition: FunctionDefinition,
+  everySeconds: number,
+  invoke: Environments['invoke'],
+  failed: (error: Error, messages: number) => void,
+): () => Promise<void> {
+  let last: Promise<unknown> = Promise.resolve();
+  const tick = () => {
+    last = invoke({ source: 'aws.scheduler', resources: [definition.name] }).catch((error: Error) =>
+      failed(error, 0),
+    );
+  };
+  const timer = setInterval(tick, everySeconds * 1000);
+  tick();
+  return async () => {
+    clearInterval(timer);
+    await last;
+  };
+}
