@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { parseArgs } from 'node:util';
+import { Webhook } from 'standardwebhooks';
+import { findings } from './provider/findings.ts';
+import { onOrphaned } from './stack/orphan.ts';
+
+/**
+ * A sample provider: behaves like a slow n8n workflow that researches companies. It checks signatures, answers 202, and
+ * calls back after a while, in parts. Its troubles are decided by the company's domain and by how often it was asked,
+ * so that every run meets the same ones: some 429s, some failures that heal on retry, an ask that is never answered, a
+ * few companies that fail for good. What it finds is made up, and says so.
+ */
+const { values } = parseArgs({
+  options: {
+    port: { type: 'string', default: '0' },
+    secret: { type: 'string' },
+    instant: { type: 'boolean', default: false },
+  },
+});
+if (!values.secret) {
+  console.error('usage: node local/provider.ts --secret whsec_… [--port N] [--instant]');
+  process.exit(2);
+}
+const webhook = new Webhook(values.secret);
+
+interface AskedCompany {
+  jobId: string;
+  attemptId: string;
+  company: { id: string; name: string; domain: string | null };
+}
+interface Ask {
+  askId: string;
+  callbackUrl: string;
+  requests: AskedCompany[];
+}
+
+const timesAsked = new Map<string, number>();
+const seenAsks = new Set<string>();
+let asks = 0;
+
+const chance = (text: string) => createHash('sha256').update(text).digest().readUInt16BE(0);
+
+function answerFor({ jobId, attemptId, company }: AskedCompany) {
+  const key = company.domain ?? company.name;
+  const luck = chance(key);
+  const asked = (timesAsked.get(company.id) ?? 0) + 1;
+  timesAsked.set(company.id, asked);
+  const failed = (code: string, message: string, retryable: boolean) => ({
+    jobId,
+    attemptId,
+    status: 'failed',
+    error: { code, message, retryable },
+  });
+  if (!values.instant && luck % 101 === 7) return failed('no_public_sources', 'nothing public is known of it', false);
+  if (!values.instant && luck % 19 === 3 && asked === 1) return failed('source_busy', 'a source was busy', true);
+  return { jobId, attemptId, status: 'completed', ...findings(company, luck) };
+}
+
+/** Sends a part of the results; again with a backoff until the API has taken it, for results are worth money. */
+async function callBack(ask: Ask, results: unknown[], part: number): Promise<void> {
+  const body = JSON.stringify({ results });
+  const id = `${ask.askId}-${part}`;
+  for (let attempt = 1; attempt <= 8; attempt++) {
+    const now = new Date();
+    try {
+      const response = await fetch(ask.callbackUrl, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'webhook-id': id,
+          'webhook-timestamp': String(Math.floor(now.getTime() / 1000)),
+          'webhook-signature': webhook.sign(id, now, body),
+        },
+        body,
+        signal: AbortSignal.timeout(10_000),
+      });
+      if (response.status < 500 && response.status !== 429) return;
+    } catch (error) {
+      if (attempt === 8) console.error(`callback of ${ask.askId} failed: ${(error as Error).message}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250 * 2 ** attempt));
+  }
+}
+
+function workOn(ask: Ask): void {
+  const results = ask.requests.map(answerFor);
+  const half = Math.ceil(results.length / 2);
+  const slowness = 400 + (chance(ask.askId) % 1600);
+  setTimeout(() => void callBack(ask, results.slice(0, half), 1), slowness);
+  if (half < results.length) setTimeout(() => void callBack(ask, results.slice(half), 2), slowness + 400);
+}
+
+function answer(response: ServerResponse, text: string, headers: Record<string, string>): void {
+  const json = (status: number, value: unknown, more: Record<string, string> = {}) => {
+    response.writeHead(status, { 'content-type': 'application/json', ...more });
+    response.end(JSON.stringify(value));
+  };
+  try {
+    webhook.verify(text, headers);
+  } catch {
+    return json(401, { message: 'the signature is not valid' });
+  }
+  const ask = JSON.parse(text) as Ask;
+  if (values.instant) return json(200, { results: ask.requests.map(answerFor) });
+  // One webhook-id is one piece of work, however often it is delivered.
+  if (seenAsks.has(ask.askId)) return json(202, { message: 'Workflow was started' });
+  asks++;
+  if (asks === 3) return; // never answered: the asker's deadline has to end it
+  if (asks % 11 === 5) return json(429, { message: 'too many requests' }, { 'retry-after': '1' });
+  if (asks % 17 === 9) return json(500, { message: 'the workflow has crashed' });
+  seenAsks.add(ask.askId);
+  json(202, { message: 'Workflow was started' });
+  workOn(ask);
+}
+
+const server = createServer((request, response) => {
+  const parts: Buffer[] = [];
+  request.on('data', (part: Buffer) => parts.push(part));
+  request.on('end', () => answer(response, Buffer.concat(parts).toString('utf8'), request.headers as Record<string, string>));
+});
+server.on('error', (error) => {
+  console.error(`the sample provider cannot listen: ${error.message}`);
+  process.exit(1);
+});
+server.listen(Number(values.port), '127.0.0.1', () => {
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}/`;
+  if (process.send) process.send({ url });
+  else console.log(`the sample provider listens on ${url}`);
+});
+onOrphaned(() => process.exit(0));
+// Ctrl-C reaches us too, but who started us decides when we end.
+if (process.send) process.on('SIGINT', () => undefined);
+process.on('SIGTERM', () => process.exit(0));

@@ -1,0 +1,56 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Api } from './api.ts';
+import { root } from './stack/paths.ts';
+
+export const sampleProviderName = 'sample-provider';
+
+/**
+ * Starts the sample provider as a process of its own and registers it, under the same name and secret at every start,
+ * so that the jobs of an earlier run go on.
+ */
+export async function startSampleProvider(
+  api: Api,
+  home: string,
+  settings: { concurrency: number; instant?: boolean },
+): Promise<{ url: string; stop(): Promise<void> }> {
+  const file = join(home, 'sample-provider-secret');
+  const secret = existsSync(file) ? readFileSync(file, 'utf8').trim() : `whsec_${randomBytes(24).toString('base64')}`;
+  writeFileSync(file, secret, { mode: 0o600 });
+  const child = spawn(
+    process.execPath,
+    [join(root, 'local', 'provider.ts'), '--secret', secret, ...(settings.instant ? ['--instant'] : [])],
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+  );
+  const url = await ready(child);
+  await api('PUT', `/v1/providers/${sampleProviderName}`, {
+    kind: 'webhook',
+    url,
+    secret,
+    batchSize: 10,
+    concurrency: settings.concurrency,
+    timeoutMs: 4_000,
+    leaseSeconds: 30,
+    maxRetries: 3,
+  });
+  return {
+    url,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
+
+async function ready(child: ChildProcess): Promise<string> {
+  const [message] = (await Promise.race([
+    once(child, 'message'),
+    once(child, 'exit').then(() => Promise.reject(new Error('the sample provider did not start'))),
+  ])) as [{ url: string }];
+  return message.url;
+}
