@@ -1,0 +1,132 @@
+import { pipeline, Readable } from 'node:stream';
+import { CsvError, type Parser, parse } from 'csv-parse';
+import { naturalKey } from '../companies/domain.ts';
+import { type Columns, findColumns, recognised } from './columns.ts';
+import { type Bytes, decoded, detectEncoding } from './encoding.ts';
+import { CsvRejected } from './rejected.ts';
+import { type CompanyLine, type RejectedLine, readLine } from './row.ts';
+
+export interface DoubleLine {
+  status: 'double';
+  row: number;
+  /** The row that has the same company already. */
+  of: number;
+  /** Its domain, or its name where it has none. */
+  company: string;
+}
+export type CsvLine = CompanyLine | RejectedLine | DoubleLine;
+
+const delimiters = [',', ';', '\t', '|'];
+const headBytes = 65_536;
+const longestRecord = 1_048_576;
+
+interface Parsed {
+  record: string[];
+  /** The line on which the record begins. */
+  row: number;
+}
+
+/** Splits the header line at each delimiter and takes the one that names most columns, then most cells. */
+function chooseDelimiter(head: string): string {
+  const line = /^\s*([^\r\n]*)/.exec(head)?.[1] ?? '';
+  const ranked = delimiters.map((delimiter) => {
+    const cells = line.split(delimiter).map((cell) => cell.trim().replace(/^"|"$/g, ''));
+    return { delimiter, score: recognised(cells) * 10_000 + Math.min(cells.length, 9_999) };
+  });
+  return ranked.reduce((best, next) => (next.score > best.score ? next : best)).delimiter;
+}
+
+/** The text again with Excel's first line `sep=;` taken off, and the delimiter it or the header tells. */
+async function withDelimiter(
+  text: AsyncGenerator<string>,
+): Promise<{ delimiter: string; skipped: number; text: AsyncGenerator<string> }> {
+  let head = '';
+  while (head.length < headBytes) {
+    const { value, done } = await text.next();
+    if (done) break;
+    head += value;
+  }
+  const sep = /^"?sep=([^\w\s"]|\t)"?(?:\r\n|\n|\r)/i.exec(head);
+  const start = sep === null ? head : head.slice(sep[0].length);
+  async function* all(): AsyncGenerator<string> {
+    yield start;
+    yield* text;
+  }
+  return { delimiter: sep?.[1] ?? chooseDelimiter(head), skipped: sep === null ? 0 : 1, text: all() };
+}
+
+function countIn(record: readonly string[], what: RegExp): number {
+  return record.reduce((sum, cell) => sum + (cell.match(what)?.length ?? 0), 0);
+}
+
+/** The parser, and the line on which the last whole record ended: what cannot be read begins after it. */
+function openParser(delimiter: string, skipped: number): { parser: Parser; lastLine: () => number } {
+  // The parser counts a CRLF inside quotes as two lines.
+  let countedTwice = 0;
+  let lastLine = skipped;
+  const parser = parse({
+    delimiter,
+    record_delimiter: ['\r\n', '\n', '\r'],
+    relax_column_count: true,
+    relax_quotes: true,
+    max_record_size: longestRecord,
+    on_record(record: string[], { lines }) {
+      countedTwice += countIn(record, /\r\n/g);
+      lastLine = lines + skipped - countedTwice;
+      const parsed: Parsed = { record, row: lastLine - countIn(record, /\r\n|\n|\r/g) };
+      // The library's types know of records as string[] alone.
+      return parsed as unknown as string[];
+    },
+  });
+  return { parser, lastLine: () => lastLine };
+}
+
+function translated(error: unknown, lastRow: number): unknown {
+  if (!(error instanceof CsvError)) return error;
+  const reason =
+    error.code === 'CSV_QUOTE_NOT_CLOSED' || error.code === 'CSV_MAX_RECORD_SIZE'
+      ? 'a quotation mark opens here, or soon after, and is never closed'
+      : error.message;
+  return new CsvRejected(reason, { row: lastRow + 1 }, { cause: error });
+}
+
+/**
+ * Reads companies from a CSV file in any usual encoding, delimiter and column order. A row that cannot be taken, or that
+ * is the company of an earlier row, is told as such and stops nothing. Only the keys of the companies are held in memory.
+ * @param open gives the bytes from the start; called twice, once to learn the encoding
+ * @throws CsvRejected when the file as a whole cannot be read; rows before the broken one may not have been given
+ */
+export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine> {
+  const encoding = await detectEncoding(open());
+  const { delimiter, skipped, text } = await withDelimiter(decoded(open(), encoding));
+  const { parser, lastLine } = openParser(delimiter, skipped);
+  pipeline(Readable.from(text), parser, () => {});
+  const firstRows = new Map<string, number>();
+  let columns: Columns | null = null;
+  try {
+    for await (const { record, row } of parser as AsyncIterable<Parsed>) {
+      if (columns === null) {
+        if (record.some((cell) => cell.trim() !== '')) columns = findColumns(record, row);
+        continue;
+      }
+      const line = readLine(record, columns, row);
+      if (line === null) continue;
+      if (line.status === 'rejected') {
+        yield line;
+        continue;
+      }
+      const company = line.name ?? line.domain ?? '';
+      const key = naturalKey({ name: company, domain: line.domain });
+      const of = firstRows.get(key);
+      if (of !== undefined) {
+        yield { status: 'double', row, of, company: line.domain ?? company };
+        continue;
+      }
+      firstRows.set(key, row);
+      yield line;
+    }
+  } catch (error) {
+    throw translated(error, lastLine());
+  }
+  if (columns === null) throw new CsvRejected('the file is empty', { row: 1 });
+}

@@ -1,0 +1,135 @@
+import fc from 'fast-check';
+import iconv from 'iconv-lite';
+import { type CsvLine, readCompanies } from '../../core/import/csv.ts';
+
+async function linesOf(content: string | Uint8Array, { pieceBytes = 7 } = {}): Promise<CsvLine[]> {
+  const bytes = Buffer.from(content);
+  const open = function* () {
+    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+  };
+  const lines: CsvLine[] = [];
+  for await (const line of readCompanies(open)) lines.push(line);
+  return lines;
+}
+const acme = { status: 'company', row: 2, name: 'Acmé', domain: 'acme.com', attributes: {} };
+
+test('names and websites are found in any column order, and the other columns become attributes', async () => {
+  expect(await linesOf('Land,Website,Firma,\nDE,https://www.Acme.com/x,Acmé,first\n')).toEqual([
+    { ...acme, attributes: { Land: 'DE', 'column 4': 'first' } },
+  ]);
+});
+
+test('a domain column goes before a website column', async () => {
+  expect(await linesOf('website,domain,name\nhttps://b.com/,acme.com,Acmé')).toEqual([
+    { ...acme, attributes: { website: 'https://b.com/' } },
+  ]);
+});
+
+test.each([
+  ['a comma', 'name,url\nAcmé,acme.com'],
+  ['a semicolon', 'Company;Web\r\nAcmé;acme.com\r\n'],
+  ['a tab', 'organisation\tdomain\rAcmé\tacme.com\r'],
+  ['a bar', '"name"|"domain"\n"Acmé"|"acme.com"'],
+])('cells are separated by %s', async (_, text) => {
+  expect(await linesOf(text)).toEqual([acme]);
+});
+
+test("Excel's first line tells the delimiter, and lines are still counted from the top", async () => {
+  expect(await linesOf('sep=;\r\nname;url\r\nAcmé;acme.com')).toEqual([{ ...acme, row: 3 }]);
+});
+
+test.each([
+  ['UTF-8 with a byte order mark', iconv.encode('name,url\nAcmé,acme.com', 'utf8', { addBOM: true })],
+  ['UTF-16 LE', iconv.encode('name,url\nAcmé,acme.com', 'utf16le', { addBOM: true })],
+  ['UTF-16 BE', iconv.encode('name,url\nAcmé,acme.com', 'utf16be', { addBOM: true })],
+  ['UTF-16 LE without a mark', iconv.encode('name,url\nAcmé,acme.com', 'utf16le')],
+  ['UTF-16 BE without a mark', iconv.encode('name,url\nAcmé,acme.com', 'utf16be')],
+  ['Latin-1', iconv.encode('name,url\nAcmé,acme.com', 'latin1')],
+])('%s is read, however the bytes are cut', async (_, bytes) => {
+  for (const pieceBytes of [1, 3, 1000]) expect(await linesOf(bytes, { pieceBytes })).toEqual([acme]);
+});
+
+test('Windows-1252 is read when bytes late in the file are not UTF-8', async () => {
+  const padding = 'Pad,\n'.repeat(3_000);
+  const lines = await linesOf(iconv.encode(`name,url\n${padding}“Ünï” – €,acme.com`, 'win1252'), {
+    pieceBytes: 512,
+  });
+  expect(lines.at(-1)).toMatchObject({ name: '“Ünï” – €', domain: 'acme.com', row: 3_002 });
+});
+
+test('rows are counted as lines of the file, through quoted line breaks and blank lines', async () => {
+  const lines = await linesOf('name,url\r\n"A\r\nInc",a.com\r\n\r\nB,b.com\r\n"C\n\nD",c.com\r\nE,e.com\r\n');
+  expect(lines.map((line) => [line.row, line.status === 'company' && line.name])).toEqual([
+    [2, 'A Inc'],
+    [5, 'B'],
+    [6, 'C D'],
+    [9, 'E'],
+  ]);
+});
+
+test('a double is told with the row that has the same company', async () => {
+  const lines = await linesOf(
+    'name,url\nAcme,acme.com\nAcme Ltd,https://WWW.ACME.com./about\nNo Web,\n NO  web ,\n',
+  );
+  expect(lines.filter((line) => line.status === 'double')).toEqual([
+    { status: 'double', row: 3, of: 2, company: 'acme.com' },
+    { status: 'double', row: 5, of: 4, company: 'NO web' },
+  ]);
+});
+
+test.each([
+  ['Acme,ada@acme.com', 'url', /email/],
+  ['Acme,10.0.0.1', 'url', /IP address/],
+  [`${'n'.repeat(501)},acme.com`, 'name', /longer than 500/],
+  ['Ac\u0000me,acme.com', 'name', /NUL/],
+  ['"Acme, Inc",acme.com,x', null, /3 cells where the header has 2/],
+  [',', undefined, /./],
+])(
+  'a row that cannot be taken is told with row, column and reason, and the rest goes on (%#)',
+  async (row, column, reason) => {
+    const lines = await linesOf(`name,url\n${row}\nB,b.com`);
+    expect(lines.at(-1)).toMatchObject({ status: 'company', row: 3, name: 'B' });
+    if (column === undefined) expect(lines).toHaveLength(1);
+    else
+      expect(lines[0]).toEqual({ status: 'rejected', row: 2, column, reason: expect.stringMatching(reason) });
+  },
+);
+
+test('a row with neither name nor domain is rejected when it holds anything else', async () => {
+  expect(await linesOf('name,url,city\n,,Paris')).toMatchObject([
+    { status: 'rejected', row: 2, column: 'name' },
+  ]);
+});
+
+test.each([
+  ['', 1, /empty/],
+  ['city,phone\nParis,1', 1, /no column is the company's name or domain/],
+  ['name,url\nA,a.com\n"B,b.com\nC,c.com', 3, /never closed/],
+  [Buffer.from([0x50, 0x4b, 3, 4, 1, 2]), 1, /workbook/],
+  [Buffer.from([0x1f, 0x8b, 8]), 1, /gzip/],
+  [Buffer.from([0xff, 0xfe, 0, 0, 1]), 1, /UTF-32/],
+])('a file that cannot be read is refused with its row and reason (%#)', async (content, row, reason) => {
+  await expect(linesOf(content)).rejects.toMatchObject({
+    name: 'CsvRejected',
+    code: 'csv_rejected',
+    row,
+    reason: expect.stringMatching(reason),
+  });
+});
+
+test('any bytes are read or refused with a reason', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.constantFrom('', 'name,url\n'),
+      async (bytes, head) => {
+        const content = Buffer.concat([Buffer.from(head), bytes]);
+        const error = await linesOf(content, { pieceBytes: 64 }).then(
+          () => null,
+          (reason: unknown) => reason,
+        );
+        if (error !== null) expect(error).toMatchObject({ code: 'csv_rejected' });
+      },
+    ),
+  );
+});
