@@ -61,7 +61,12 @@ export function bulkOf(rowSchemaName: string) {
       .array(z.unknown())
       .min(1)
       .max(maxBulkRows)
-      .meta({ type: 'array', items: { $ref: `#/components/schemas/${rowSchemaName}` } }),
+      .meta({
+        type: 'array',
+        minItems: 1,
+        maxItems: maxBulkRows,
+        items: { $ref: `#/components/schemas/${rowSchemaName}` },
+      }),
   });
 }
 

@@ -9,7 +9,7 @@ export const Kind = z.string().regex(slugPattern).meta({ example: 'company' });
 
 const years = /^2\d{3}-/;
 const RunAt = z.iso
-  .datetime({ offset: true })
+  .datetime({ offset: true, abort: true })
   .refine((time) => years.test(time) && !Number.isNaN(Date.parse(time)), {
     message: 'not a time between 2000 and 2999',
   })
