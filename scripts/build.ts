@@ -1,14 +1,15 @@
 import { spawnSync } from 'node:child_process';
-import { cpSync, globSync, mkdirSync, rmSync } from 'node:fs';
+import { cpSync, globSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { build } from 'esbuild';
+import { build, stop } from 'esbuild';
 import { root } from '../local/stack/paths.ts';
 
 export const lambdas = ['api', 'dispatch', 'deadLetter', 'sweep'];
 
 /** One bundle for each Lambda, everything it needs inside: dist/lambdas/<name>.cjs. */
 export async function buildLambdas(): Promise<void> {
-  await build({
+  const { outputFiles } = await build({
+    write: false,
     entryPoints: lambdas.map((name) => join(root, 'lambdas', `${name}.ts`)),
     outdir: join(root, 'dist', 'lambdas'),
     outExtension: { '.js': '.cjs' },
@@ -21,6 +22,14 @@ export async function buildLambdas(): Promise<void> {
     external: ['pg-native'],
     logLevel: 'warning',
   });
+  // Renamed into place: another stack may be loading a bundle at this moment.
+  mkdirSync(join(root, 'dist', 'lambdas'), { recursive: true });
+  for (const { path, contents } of outputFiles) {
+    writeFileSync(`${path}.${process.pid}`, contents);
+    renameSync(`${path}.${process.pid}`, path);
+  }
+  // Its service would hold 200 MB for as long as this process lives.
+  await stop();
 }
 
 /** The n8n package: dist/nodes and dist/credentials, compiled, with their icons and codex files. */
