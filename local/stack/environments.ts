@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { WriteStream } from 'node:fs';
 import { join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { Worker } from 'node:worker_threads';
 import { root } from './paths.ts';
 import type { FunctionDefinition } from './template.ts';
@@ -28,14 +28,18 @@ export interface Environments {
 
 /**
  * The execution environments of one function: made when an invocation finds none idle, reused, retired when idle for
- * 30 s. One that crashes or exceeds its timeout is thrown away; the next invocation gets a new one.
+ * 30 s. One that crashes or exceeds its timeout is thrown away; the next invocation gets a new one. Where AWS would
+ * go up to a thousand, invocations beyond `limit` wait here for their turn: this is one machine.
  */
 export function environments(
   definition: FunctionDefinition,
-  options: { env: Record<string, string>; log: WriteStream },
+  options: { env: Record<string, string>; log: Writable; limit: number },
 ): Environments {
   const idle: Environment[] = [];
   const all = new Set<Environment>();
+  const waiting: (() => void)[] = [];
+  let busy = 0;
+  let stopped = false;
 
   const discard = (environment: Environment) => {
     all.delete(environment);
@@ -57,58 +61,70 @@ export function environments(
       stdout: true,
       stderr: true,
     });
-    worker.stdout.pipe(options.log, { end: false });
-    worker.stderr.pipe(options.log, { end: false });
+    for (const output of [worker.stdout, worker.stderr]) output.on('data', (text) => options.log.write(text));
     const environment = { worker };
     all.add(environment);
+    // One that ends between invocations is not used again, and does not end this process.
+    worker.on('error', () => undefined).on('exit', () => void discard(environment));
     return environment;
   };
 
+  function run(event: unknown): Promise<unknown> {
+    if (stopped) return Promise.reject(new InvocationFailed('Sandbox.Stopped', 'the stack is stopping'));
+    const environment = idle.pop() ?? make();
+    clearTimeout(environment.retire);
+    const { worker } = environment;
+    const id = randomUUID();
+    return new Promise((resolve, reject) => {
+      const fail = (error: InvocationFailed) => {
+        settle();
+        options.log.write(`${id} ${error.errorType}: ${error.message}\n`);
+        void discard(environment).then(() => reject(error));
+      };
+      const onMessage = (message: {
+        id: string;
+        result?: unknown;
+        error?: { errorType: string; errorMessage: string };
+      }) => {
+        if (message.id !== id) return;
+        settle();
+        environment.retire = setTimeout(() => void discard(environment), idleMs);
+        environment.retire.unref();
+        idle.push(environment);
+        if (message.error) reject(new InvocationFailed(message.error.errorType, message.error.errorMessage));
+        else resolve(message.result);
+      };
+      const onError = (error: Error) => fail(new InvocationFailed(error.name, error.message));
+      const onExit = (code: number) =>
+        fail(new InvocationFailed('Runtime.ExitError', `exited with code ${code}`));
+      const timer = setTimeout(
+        () =>
+          fail(new InvocationFailed('Sandbox.Timedout', `timed out after ${definition.timeoutSeconds} s`)),
+        definition.timeoutSeconds * 1000,
+      );
+      const settle = () => {
+        clearTimeout(timer);
+        worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      };
+      worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+      worker.postMessage({ id, event });
+    });
+  }
+
   return {
-    invoke(event) {
-      const environment = idle.pop() ?? make();
-      clearTimeout(environment.retire);
-      const { worker } = environment;
-      const id = randomUUID();
-      return new Promise((resolve, reject) => {
-        const fail = (error: InvocationFailed) => {
-          settle();
-          void discard(environment);
-          reject(error);
-        };
-        const onMessage = (message: {
-          id: string;
-          result?: unknown;
-          error?: { errorType: string; errorMessage: string };
-        }) => {
-          if (message.id !== id) return;
-          settle();
-          environment.retire = setTimeout(() => void discard(environment), idleMs);
-          environment.retire.unref();
-          idle.push(environment);
-          if (message.error)
-            reject(new InvocationFailed(message.error.errorType, message.error.errorMessage));
-          else resolve(message.result);
-        };
-        const onError = (error: Error) => fail(new InvocationFailed(error.name, error.message));
-        const onExit = (code: number) =>
-          fail(new InvocationFailed('Runtime.ExitError', `exited with code ${code}`));
-        const timer = setTimeout(
-          () =>
-            fail(new InvocationFailed('Sandbox.Timedout', `timed out after ${definition.timeoutSeconds} s`)),
-          definition.timeoutSeconds * 1000,
-        );
-        const settle = () => {
-          clearTimeout(timer);
-          worker.off('message', onMessage).off('error', onError).off('exit', onExit);
-          // An error between invocations ends the environment, not this process.
-          worker.on('error', () => undefined);
-        };
-        worker.removeAllListeners('error').on('message', onMessage).on('error', onError).on('exit', onExit);
-        worker.postMessage({ id, event });
-      });
+    async invoke(event) {
+      if (busy >= options.limit) await new Promise<void>((resolve) => waiting.push(resolve));
+      else busy++;
+      try {
+        return await run(event);
+      } finally {
+        const next = waiting.shift();
+        if (next) next();
+        else busy--;
+      }
     },
     async stop() {
+      stopped = true;
       await Promise.all([...all].map(discard));
     },
   };

@@ -19,7 +19,8 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
   return serve(host, port, async (request, response) => {
     const body = await read(request);
     if (body === undefined) return response.writeHead(413).end();
-    const url = new URL(request.url ?? '/', 'http://local');
+    const [rawPath = '/', ...query] = (request.url ?? '/').split('?');
+    const rawQueryString = query.join('?');
     const headers = Object.fromEntries(
       Object.entries(request.headers).map(([name, value]) => [
         name,
@@ -29,10 +30,10 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
     const answer = (await invoke({
       version: '2.0',
       routeKey: '$default',
-      rawPath: url.pathname,
-      rawQueryString: url.search.slice(1),
+      rawPath,
+      rawQueryString,
       headers,
-      queryStringParameters: Object.fromEntries(url.searchParams),
+      queryStringParameters: Object.fromEntries(new URLSearchParams(rawQueryString)),
       requestContext: {
         accountId: 'anonymous',
         apiId: 'local',
@@ -40,7 +41,7 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
         domainPrefix: 'local',
         http: {
           method: request.method,
-          path: url.pathname,
+          path: rawPath,
           protocol: 'HTTP/1.1',
           sourceIp: request.socket.remoteAddress ?? '',
           userAgent: headers['user-agent'] ?? '',
@@ -56,6 +57,12 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
       isBase64Encoded: body.length > 0,
     })) as UrlAnswer;
     const text = answer.body ?? '';
+    if (Buffer.byteLength(text) > maxBodyBytes) {
+      throw new InvocationFailed(
+        'Function.ResponseSizeTooLarge',
+        `an answer of more than ${maxBodyBytes} bytes`,
+      );
+    }
     response.writeHead(answer.statusCode ?? 200, {
       ...answer.headers,
       ...(answer.cookies ? { 'set-cookie': answer.cookies } : {}),
@@ -95,6 +102,12 @@ export function serveInvoke(functions: Map<string, Invoke>) {
   });
 }
 
+/** @returns the base URL under which this machine reaches what listens on `host` */
+export function addressOf(host: string, port: number): string {
+  if (host === '0.0.0.0' || host === '::') return `http://127.0.0.1:${port}`;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
 async function read(request: IncomingMessage): Promise<Buffer | undefined> {
   const parts: Buffer[] = [];
   let bytes = 0;
@@ -122,9 +135,8 @@ async function serve(
     server.listen(port, host, resolve);
   });
   const { port: actual } = server.address() as AddressInfo;
-  const shown = host.includes(':') ? `[${host}]` : host === '0.0.0.0' ? '127.0.0.1' : host;
   return {
-    url: `http://${shown}:${actual}`,
+    url: addressOf(host, actual),
     async stop() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));

@@ -45,9 +45,7 @@ export async function createQueues(
         }),
       }),
     };
-    const { QueueUrl } = await client
-      .send(new CreateQueueCommand({ QueueName: name }))
-      .catch(() => ({ QueueUrl: '' }));
+    const { QueueUrl } = await client.send(new CreateQueueCommand({ QueueName: name }));
     if (!QueueUrl) throw new Error(`the queue ${name} could not be made`);
     await client.send(new SetQueueAttributesCommand({ QueueUrl, Attributes }));
     const got = await client.send(new GetQueueAttributesCommand({ QueueUrl, AttributeNames: ['QueueArn'] }));

@@ -19,6 +19,7 @@ export function stopOnSignals(stop: () => Promise<void>): void {
   };
   process.on('SIGINT', () => end(130));
   process.on('SIGTERM', () => end(143));
+  process.on('SIGHUP', () => end(129));
   onOrphaned(() => {
     // Nobody reads our output any more; writing to it must not end us before all is stopped.
     process.stdout.on('error', () => undefined);

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import {
   DeleteMessageBatchCommand,
   type Message,
@@ -7,6 +8,7 @@ import {
 import type { SqsSource } from './template.ts';
 
 const waitSeconds = 20;
+const graceMs = 8_000;
 
 export interface Poller {
   stop(): Promise<void>;
@@ -89,7 +91,7 @@ export function pollQueue(options: {
       } catch (error) {
         if (aborter.signal.aborted) return;
         options.onFailure(error as Error, 0);
-        await new Promise((resolve) => setTimeout(resolve, 1_000));
+        await setTimeout(1_000);
       }
     }
   }
@@ -99,15 +101,18 @@ export function pollQueue(options: {
     async stop() {
       aborter.abort();
       await looping;
-      await Promise.all(running);
+      // What does not end in time is cut off, as by a crash: its messages come again.
+      await Promise.race([Promise.all(running), setTimeout(graceMs, undefined, { ref: false })]);
     },
   };
 }
 
 /** @returns the ids to keep. An unusable answer, or one that names a message nobody sent, fails the whole batch. */
 function failuresOf(result: unknown, messages: Message[], partialResponses: boolean): Set<string> {
-  const failures = (result as { batchItemFailures?: unknown } | null)?.batchItemFailures;
-  if (!partialResponses || failures === undefined || failures === null) return new Set();
+  if (!partialResponses || result === null || result === undefined) return new Set();
+  if (typeof result !== 'object') throw new Error('malformed partial batch response');
+  const failures = (result as { batchItemFailures?: unknown }).batchItemFailures;
+  if (failures === undefined || failures === null) return new Set();
   const known = new Set(messages.map((message) => message.MessageId));
   const ids = Array.isArray(failures) ? failures.map((failure) => failure?.itemIdentifier) : [undefined];
   if (ids.some((id) => typeof id !== 'string' || !known.has(id)))
@@ -121,7 +126,18 @@ function toRecord(message: Message, queueArn: string) {
     receiptHandle: message.ReceiptHandle,
     body: message.Body,
     attributes: message.Attributes ?? {},
-    messageAttributes: {},
+    messageAttributes: Object.fromEntries(
+      Object.entries(message.MessageAttributes ?? {}).map(
+        ([name, { DataType, StringValue, BinaryValue }]) => [
+          name,
+          {
+            dataType: DataType,
+            ...(StringValue !== undefined && { stringValue: StringValue }),
+            ...(BinaryValue && { binaryValue: Buffer.from(BinaryValue).toString('base64') }),
+          },
+        ],
+      ),
+    ),
     md5OfBody: message.MD5OfBody,
     eventSource: 'aws:sqs',
     eventSourceARN: queueArn,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { connect } from '../../core/db/connect.ts';
 import { applyMigrations } from '../../core/db/migrate.ts';
 import { type Environments, environments } from './environments.ts';
-import { serveFunctionUrl, serveInvoke } from './http.ts';
+import { addressOf, serveFunctionUrl, serveInvoke } from './http.ts';
 import { localKey } from './key.ts';
 import { lockHome } from './lock.ts';
 import { freePort, isFree } from './ports.ts';
@@ -12,6 +12,9 @@ import { startQueue } from './queue.ts';
 import { createQueues, localCredentials, sqsClient } from './queues.ts';
 import { pollQueue } from './sqs-source.ts';
 import { type FunctionDefinition, readTemplate } from './template.ts';
+
+/** Of a function without a concurrency of its own in serverless.yml. */
+const invocationsAtOnce = 10;
 
 export interface StackOptions {
   /** Data, logs and the key of this machine. */
@@ -88,15 +91,17 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       POWERTOOLS_LOG_LEVEL: 'INFO',
       DATABASE_URL: postgres.url,
       RESEARCH_QUEUE_URL: queues.get('ResearchQueue')?.url ?? '',
-      PUBLIC_URL: `http://${host === '0.0.0.0' ? '127.0.0.1' : host}:${port}`,
-      PROVIDER_ALLOWED_NETWORKS: '127.0.0.0/8,::1/128',
+      // A provider in a container reaches this machine under another name, and lives in a network of its own.
+      PUBLIC_URL: process.env.PUBLIC_URL || addressOf(host, port),
+      PROVIDER_ALLOWED_NETWORKS: process.env.PROVIDER_ALLOWED_NETWORKS || '127.0.0.0/8,::1/128',
       AWS_ENDPOINT_URL_SQS: queue.endpoint,
       AWS_ENDPOINT_URL_LAMBDA: invokeServer.url,
     };
     let url = '';
     for (const definition of template.functions) {
       const log = createWriteStream(join(home, 'log', `${definition.name}.log`), { flags: 'a' });
-      const running = environments(definition, { env, log });
+      const limit = Math.max(invocationsAtOnce, ...definition.sources.map(({ concurrency }) => concurrency));
+      const running = environments(definition, { env, log, limit });
       started.push(() => running.stop());
       invokers.set(definition.name, running.invoke);
       const failed = (error: Error, messages: number) =>
