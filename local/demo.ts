@@ -1,0 +1,66 @@
+import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { buildLambdas } from '../scripts/build.ts';
+import { apiClient } from './api.ts';
+import { importCsv } from './demo/import.ts';
+import { follow } from './demo/progress.ts';
+import { report } from './demo/report.ts';
+import { sampleProviderName, startSampleProvider } from './sample-provider.ts';
+import { root } from './stack/paths.ts';
+import { stopOnSignals } from './stack/shutdown.ts';
+import { startStack } from './stack/stack.ts';
+
+/**
+ * `npm run demo [-- --csv FILE --data DIR]`: from a list of companies to researched companies, on this machine. Exits
+ * with 1 when anything was lost, came twice, or did not end.
+ */
+const { values } = parseArgs({ options: { csv: { type: 'string' }, data: { type: 'string' } } });
+const from = process.env.INIT_CWD ?? process.cwd();
+const csv = values.csv ? resolve(from, values.csv) : resolve(root, 'examples', 'companies.csv');
+const home = values.data ? resolve(from, values.data) : resolve(root, '.aim');
+
+const stopping: (() => Promise<void>)[] = [];
+const stopAll = async () => {
+  for (const stop of stopping.splice(0).reverse()) await stop();
+};
+stopOnSignals(stopAll);
+
+try {
+  process.exitCode = (await demo()) ? 0 : 1;
+} catch (error) {
+  console.error(`\naim-for-leads: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+await stopAll();
+// Something that still holds the process open would be a leak; the demo does not wait for it.
+process.exit();
+
+async function demo(): Promise<boolean> {
+  await buildLambdas();
+  const stack = await startStack({ home, say: console.log });
+  stopping.push(stack.stop);
+  const api = apiClient(stack.url, stack.apiKey);
+
+  const campaign = await api<{ id: string; name: string }>('POST', '/v1/campaigns', {
+    name: `Demo ${new Date().toISOString().slice(0, 19).replace('T', ' ')}`,
+  });
+  const imported = await importCsv(api, campaign.id, csv);
+
+  // A larger list gets a larger provider, so that the demo of ten thousand companies ends within minutes, too.
+  const concurrency = imported.companies > 1_000 ? 1_000 : 60;
+  const provider = await startSampleProvider(api, home, { concurrency });
+  stopping.push(provider.stop);
+  const batch = await api<{ batchId: string; accepted: number }>(
+    'POST',
+    `/v1/campaigns/${campaign.id}/research`,
+    {
+      provider: sampleProviderName,
+      all: true,
+    },
+  );
+  console.log(
+    `\nResearch of ${batch.accepted} companies by "${sampleProviderName}": 10 an ask, at most ${concurrency} at a time; it answers late, and not always.`,
+  );
+  const ended = await follow(api, batch.batchId);
+  return report({ stack, home, campaignId: campaign.id, batchId: batch.batchId, imported, ended });
+}

@@ -1,0 +1,68 @@
+import { createReadStream, existsSync } from 'node:fs';
+import { basename } from 'node:path';
+import { readCompanies } from '../../core/import/csv.ts';
+import type { CompanyLine } from '../../core/import/row.ts';
+import type { Api } from '../api.ts';
+
+export interface Imported {
+  rows: number;
+  companies: number;
+  doubles: number;
+  rejected: number;
+}
+
+interface BulkAnswer {
+  results: { index: number; status: string; errors?: { path: string; message: string }[] }[];
+}
+
+const rowsPerCall = 1_000;
+const shown = 8;
+
+/** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken. */
+export async function importCsv(api: Api, campaignId: string, file: string): Promise<Imported> {
+  if (!existsSync(file)) throw new Error(`${file} does not exist; give a CSV file with --csv`);
+  const startedAt = Date.now();
+  const count: Imported = { rows: 0, companies: 0, doubles: 0, rejected: 0 };
+  const notes: string[] = [];
+  let chunk: CompanyLine[] = [];
+
+  const flush = async () => {
+    const rows = chunk.map(({ name, domain, attributes }) => ({
+      ...(name === null ? {} : { name }),
+      ...(domain === null ? {} : { domain }),
+      attributes,
+    }));
+    if (rows.length === 0) return;
+    const { results } = await api<BulkAnswer>('POST', '/v1/companies/bulk', { campaignId, rows });
+    for (const { index, status, errors } of results) {
+      if (status !== 'rejected') {
+        count.companies++;
+        continue;
+      }
+      count.rejected++;
+      notes.push(`row ${chunk[index]?.row}: not taken: ${errors?.[0]?.path} ${errors?.[0]?.message}`);
+    }
+    chunk = [];
+  };
+
+  for await (const line of readCompanies(() => createReadStream(file))) {
+    count.rows++;
+    if (line.status === 'company') chunk.push(line);
+    else if (line.status === 'double') {
+      count.doubles++;
+      notes.push(`row ${line.row}: the same company as row ${line.of} (${line.company})`);
+    } else {
+      count.rejected++;
+      notes.push(`row ${line.row}${line.column ? `, column ${line.column}` : ''}: not taken: ${line.reason}`);
+    }
+    if (chunk.length === rowsPerCall) await flush();
+  }
+  await flush();
+  const seconds = ((Date.now() - startedAt) / 1000).toFixed(1);
+  console.log(
+    `\n${basename(file)}: ${count.rows} rows → ${count.companies} companies, ${count.doubles} doubles, ${count.rejected} not taken (${seconds} s)`,
+  );
+  for (const note of notes.slice(0, shown)) console.log(`  ${note}`);
+  if (notes.length > shown) console.log(`  … and ${notes.length - shown} more`);
+  return count;
+}
