@@ -20,7 +20,8 @@ export const deps = once(() => {
   const logger = new Logger({ serviceName: process.env.AWS_LAMBDA_FUNCTION_NAME ?? 'aim-for-leads' });
   return {
     db: connect(settings.databaseUrl),
-    queue: sqsQueue(new SQSClient({}), settings.researchQueueUrl),
+    // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
+    queue: sqsQueue(new SQSClient({ useQueueUrlAsEndpoint: false }), settings.researchQueueUrl),
     http: guardedAgent({
       allowedNetworks: settings.providerAllowedNetworks,
       connections: settings.dispatchConcurrency,

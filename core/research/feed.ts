@@ -31,7 +31,14 @@ export async function feed(
   for (let from = 0; from < ids.length; from += providersPerRound) {
     const picked = await pick(db, ids.slice(from, from + providersPerRound));
     const messages = toMessages(picked);
-    const refused = await queue.send(messages);
+    const refused = await queue.send(messages).catch(async (error: unknown) => {
+      // The stamps would keep these jobs off the conveyor for a quarter of an hour.
+      await unstamp(
+        db,
+        picked.map((job) => job.id),
+      );
+      throw error;
+    });
     if (refused.length > 0)
       await unstamp(
         db,
