@@ -6,8 +6,14 @@ import { root } from './paths.ts';
 
 const Target = z.object({ 'Fn::GetAtt': z.tuple([z.string(), z.literal('Arn')]) });
 
-const FunctionEntry = z.object({
-  handler: z.string(),
+const FunctionEntry = z.strictObject({
+  // These make no difference to how a function runs here.
+  name: z.string().optional(),
+  description: z.string().optional(),
+  role: z.string().optional(),
+  memorySize: z.number().optional(),
+  package: z.unknown().optional(),
+  handler: z.string().regex(/^dist\/lambdas\/\w+\.handler$/, 'must be dist/lambdas/<name>.handler'),
   timeout: z.number().positive(),
   url: z.literal(true).optional(),
   events: z
@@ -23,7 +29,11 @@ const FunctionEntry = z.object({
           }),
         }),
         z.strictObject({
-          schedule: z.strictObject({ method: z.literal('scheduler'), rate: z.string() }),
+          schedule: z.strictObject({
+            method: z.literal('scheduler'),
+            roleArn: z.unknown().optional(),
+            rate: z.union([z.string().transform((rate) => [rate]), z.array(z.string())]),
+          }),
         }),
       ]),
     )
@@ -76,12 +86,7 @@ export interface StackTemplate {
 export function readTemplate(file = join(root, 'serverless.yml')): StackTemplate {
   const raw: unknown = parse(readFileSync(file, 'utf8'));
   const parsed = Template.safeParse(resolve(raw, raw));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new Error(
-      `serverless.yml: ${issue?.path.join('.')}: ${issue?.message}; the local stack cannot run this`,
-    );
-  }
+  if (!parsed.success) throw new Error(cannotRun(parsed.error));
   const { provider, functions, resources } = parsed.data;
   const queues = Object.entries(resources.Resources)
     .filter(([, resource]) => resource.Type === 'AWS::SQS::Queue')
@@ -122,32 +127,42 @@ export function readTemplate(file = join(root, 'serverless.yml')): StackTemplate
           partialResponses: source.functionResponseType === 'ReportBatchItemFailures',
         })),
         everySeconds: entry.events.flatMap((event) =>
-          'schedule' in event ? [seconds(event.schedule.rate)] : [],
+          'schedule' in event ? event.schedule.rate.map(seconds) : [],
         ),
       };
     }),
   };
 }
 
+/** Queue attributes that make a difference here; encryption and who may redrive make none. */
+const QueueProperties = z.strictObject({
+  QueueName: z.string(),
+  VisibilityTimeout: z.number().int().min(0).max(43_200).optional(),
+  MessageRetentionPeriod: z.number().int().min(60).max(1_209_600).optional(),
+  DelaySeconds: z.number().int().min(0).max(900).optional(),
+  ReceiveMessageWaitTimeSeconds: z.number().int().min(0).max(20).optional(),
+  MaximumMessageSize: z.number().int().min(1_024).max(1_048_576).optional(),
+  RedrivePolicy: z
+    .strictObject({ deadLetterTargetArn: Target, maxReceiveCount: z.number().int().min(1).max(1000) })
+    .optional(),
+  RedriveAllowPolicy: z.unknown().optional(),
+  SqsManagedSseEnabled: z.boolean().optional(),
+});
+
 function readQueue(resource: string, properties: unknown): QueueDefinition {
+  const parsed = QueueProperties.safeParse(properties);
+  if (!parsed.success) throw new Error(cannotRun(parsed.error, `resources.Resources.${resource}.Properties`));
   const {
     QueueName,
     RedrivePolicy,
-    SqsManagedSseEnabled: _,
-    ...rest
-  } = z
-    .looseObject({
-      QueueName: z.string(),
-      SqsManagedSseEnabled: z.boolean().optional(),
-      RedrivePolicy: z
-        .object({ deadLetterTargetArn: Target, maxReceiveCount: z.number().int().min(1).max(1000) })
-        .optional(),
-    })
-    .parse(properties);
+    RedriveAllowPolicy: _,
+    SqsManagedSseEnabled: __,
+    ...attributes
+  } = parsed.data;
   return {
     resource,
     name: QueueName,
-    attributes: Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, String(value)])),
+    attributes: Object.fromEntries(Object.entries(attributes).map(([key, value]) => [key, String(value)])),
     ...(RedrivePolicy && {
       deadLetters: {
         resource: RedrivePolicy.deadLetterTargetArn['Fn::GetAtt'][0],
@@ -155,6 +170,11 @@ function readQueue(resource: string, properties: unknown): QueueDefinition {
       },
     }),
   };
+}
+
+function cannotRun({ issues: [issue] }: z.ZodError, at?: string): string {
+  const path = [...(at ? [at] : []), ...(issue?.path ?? [])].join('.');
+  return `serverless.yml: ${path}: ${issue?.message}; the local stack cannot run this`;
 }
 
 function seconds(rate: string): number {
@@ -173,13 +193,19 @@ function resolve(value: unknown, whole: unknown): unknown {
   if (typeof value !== 'string') return value;
   const alone = /^\$\{self:([\w.]+)\}$/.exec(value)?.[1];
   if (alone) return resolve(lookUp(whole, alone), whole);
-  return value.replace(/\$\{(self|env|opt):([\w.]+)(?:,\s*'([^']*)')?\}/g, (_, source, name, fallback) => {
-    if (source === 'self') return String(resolve(lookUp(whole, name), whole));
-    const found = (source === 'env' ? process.env[name] : undefined) ?? fallback;
-    if (found === undefined)
-      throw new Error(`serverless.yml: \${${source}:${name}} has no value and no default`);
-    return found;
-  });
+  const resolved = value.replace(
+    /\$\{(self|env|opt):([\w.]+)(?:,\s*'([^']*)')?\}/g,
+    (_, source, name, fallback) => {
+      if (source === 'self') return String(resolve(lookUp(whole, name), whole));
+      const found = (source === 'env' ? process.env[name] : undefined) ?? fallback;
+      if (found === undefined)
+        throw new Error(`serverless.yml: \${${source}:${name}} has no value and no default`);
+      return found;
+    },
+  );
+  const unknown = /\$\{\w+:(?!:)[^}]*\}/.exec(resolved)?.[0];
+  if (unknown) throw new Error(`serverless.yml: ${unknown}: the local stack knows self, env and opt`);
+  return resolved;
 }
 
 function lookUp(whole: unknown, path: string): unknown {

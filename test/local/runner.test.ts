@@ -22,7 +22,10 @@ afterAll(() => {
 });
 
 /** A function of this JavaScript, as deployed: a bundle that exports `handler`. */
-function aFunction(code: string, { timeoutSeconds = 10, limit = 10 } = {}): Environments & { logged: () => string } {
+function aFunction(
+  code: string,
+  { timeoutSeconds = 10, limit = 10 } = {},
+): Environments & { logged: () => string } {
   const bundle = join(folder, `${randomUUID()}.cjs`);
   writeFileSync(bundle, `let calls = 0; const thread = require('node:worker_threads').threadId;\n${code}`);
   let text = '';
@@ -78,14 +81,21 @@ function poll(
     async invoke(event) {
       const records = event.Records as { body: string; attributes: { ApproximateReceiveCount: string } }[];
       batches.push(
-        records.map(({ body, attributes }) => ({ body, receiveCount: Number(attributes.ApproximateReceiveCount) })),
+        records.map(({ body, attributes }) => ({
+          body,
+          receiveCount: Number(attributes.ApproximateReceiveCount),
+        })),
       );
       return invoke(event);
     },
     onFailure: (error) => failures.push(error.message),
   });
   stopping.push(poller.stop);
-  return { batches, failures, seen: (body: string) => batches.flat().filter((each) => each.body === body).length };
+  return {
+    batches,
+    failures,
+    seen: (body: string) => batches.flat().filter((each) => each.body === body).length,
+  };
 }
 
 const send = (queue: LocalQueue, ...bodies: string[]) =>
@@ -104,7 +114,8 @@ async function messagesOn({ url }: LocalQueue): Promise<number> {
     }),
   );
   return (
-    Number(Attributes?.ApproximateNumberOfMessages) + Number(Attributes?.ApproximateNumberOfMessagesNotVisible)
+    Number(Attributes?.ApproximateNumberOfMessages) +
+    Number(Attributes?.ApproximateNumberOfMessagesNotVisible)
   );
 }
 
