@@ -3,6 +3,7 @@ import type { Company, CompanyQuery } from '../contract/companies.ts';
 import type { Page } from '../contract/page.ts';
 import type { Db } from '../db/connect.ts';
 import { readPage } from '../db/keyset.ts';
+import { ofCampaign, scopeOf } from '../db/scope.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
 import { columns } from './columns.ts';
@@ -14,11 +15,11 @@ export async function listCompanies(
   query: CompanyQuery,
 ): Promise<Page<Company>> {
   const { campaignId, ...page } = query;
-  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
+  const scope = scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId));
   const companies = await readPage('companies', { campaignId }, page, (keyset) =>
     deps.db.query<Company>(sql('companies.page')`
       select ${columns} from companies
-      where user_id = ${tenantId} ${ofCampaign} ${keyset.after}
+      where ${scope} ${keyset.after}
       ${keyset.orderAndLimit}`),
   );
   if (companies.data.length === 0 && campaignId !== undefined)

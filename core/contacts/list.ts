@@ -3,6 +3,7 @@ import type { Contact, ContactQuery } from '../contract/contacts.ts';
 import type { Page } from '../contract/page.ts';
 import type { Db } from '../db/connect.ts';
 import { readPage } from '../db/keyset.ts';
+import { ofCampaign, ofCompany, scopeOf } from '../db/scope.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
 import { columns } from './columns.ts';
@@ -14,12 +15,15 @@ export async function listContacts(
   query: ContactQuery,
 ): Promise<Page<Contact>> {
   const { campaignId, companyId, ...page } = query;
-  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
-  const ofCompany = companyId === undefined ? sql.empty : sql.fragment`and company_id = ${companyId}`;
+  const scope = scopeOf(
+    tenantId,
+    campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId),
+    companyId === undefined ? undefined : ofCompany(tenantId, companyId),
+  );
   const contacts = await readPage('contacts', { campaignId, companyId }, page, (keyset) =>
     deps.db.query<Contact>(sql('contacts.page')`
       select ${columns} from contacts
-      where user_id = ${tenantId} ${ofCampaign} ${ofCompany} ${keyset.after}
+      where ${scope} ${keyset.after}
       ${keyset.orderAndLimit}`),
   );
   if (contacts.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);

@@ -3,6 +3,7 @@ import type { Batch, BatchQuery } from '../../contract/batches.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
 import { readPage, utc } from '../../db/keyset.ts';
+import { ofCampaign, scopeOf } from '../../db/scope.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
@@ -20,12 +21,9 @@ export async function listBatches(
   query: BatchQuery,
 ): Promise<Page<Batch>> {
   const { campaignId, ...page } = query;
-  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
+  const scope = scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId));
   const rows = await readPage('batches', { campaignId }, page, (keyset) =>
-    select(
-      deps.db,
-      sql.fragment`user_id = ${tenantId} ${ofCampaign} ${keyset.after} ${keyset.orderAndLimit}`,
-    ),
+    select(deps.db, sql.fragment`${scope} ${keyset.after} ${keyset.orderAndLimit}`),
   );
   if (rows.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   return { data: await count(deps.db, tenantId, rows.data), next: rows.next };

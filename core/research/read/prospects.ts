@@ -3,6 +3,7 @@ import type { Page } from '../../contract/page.ts';
 import type { Prospect, ProspectQuery } from '../../contract/research.ts';
 import type { Db } from '../../db/connect.ts';
 import { readPage, utc } from '../../db/keyset.ts';
+import { ofCampaign, ofResearch, scopeOf } from '../../db/scope.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
@@ -17,13 +18,15 @@ export async function listProspects(
   query: ProspectQuery,
 ): Promise<Page<Prospect>> {
   const { campaignId, researchId, ...page } = query;
-  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
-  const ofResearch =
-    researchId === undefined ? sql.empty : sql.fragment`and company_research_id = ${researchId}`;
+  const scope = scopeOf(
+    tenantId,
+    campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId),
+    researchId === undefined ? undefined : ofResearch(tenantId, researchId),
+  );
   const prospects = await readPage('prospects', { campaignId, researchId }, page, (keyset) =>
     deps.db.query<Prospect>(sql('prospects.page')`
       select ${columns} from prospect_research
-      where user_id = ${tenantId} ${ofCampaign} ${ofResearch} ${keyset.after}
+      where ${scope} ${keyset.after}
       ${keyset.orderAndLimit}`),
   );
   if (prospects.data.length === 0 && campaignId !== undefined)

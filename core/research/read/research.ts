@@ -3,6 +3,7 @@ import type { Page } from '../../contract/page.ts';
 import type { Research, ResearchQuery } from '../../contract/research.ts';
 import type { Db } from '../../db/connect.ts';
 import { readPage, utc } from '../../db/keyset.ts';
+import { ofCampaign, ofCompany, scopeOf } from '../../db/scope.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
@@ -17,13 +18,16 @@ export async function listResearch(
   query: ResearchQuery,
 ): Promise<Page<Research>> {
   const { campaignId, companyId, kind, ...page } = query;
-  const ofCampaign = campaignId === undefined ? sql.empty : sql.fragment`and campaign_id = ${campaignId}`;
-  const ofCompany = companyId === undefined ? sql.empty : sql.fragment`and company_id = ${companyId}`;
+  const scope = scopeOf(
+    tenantId,
+    campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId),
+    companyId === undefined ? undefined : ofCompany(tenantId, companyId),
+  );
   const ofKind = kind === undefined ? sql.empty : sql.fragment`and kind = ${kind}`;
   const research = await readPage('research', { campaignId, companyId, kind }, page, (keyset) =>
     deps.db.query<Research>(sql('research.page')`
       select ${columns} from company_research
-      where user_id = ${tenantId} ${ofCampaign} ${ofCompany} ${ofKind} ${keyset.after}
+      where ${scope} ${ofKind} ${keyset.after}
       ${keyset.orderAndLimit}`),
   );
   if (research.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
