@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { commandOf, isAlive } from './processes.ts';
+import { startOf } from './processes.ts';
 
 /**
  * One stack at a time on one data folder. A lock of a run that is gone is taken over.
@@ -10,20 +10,28 @@ import { commandOf, isAlive } from './processes.ts';
 export function lockHome(home: string): () => void {
   mkdirSync(home, { recursive: true });
   const file = join(home, 'lock');
-  for (let attempt = 1; attempt <= 3; attempt++) {
-    try {
-      writeFileSync(file, String(process.pid), { flag: 'wx' });
-      return () => rmSync(file, { force: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      const pid = Number(readFileSync(file, 'utf8'));
-      if (pid > 0 && pid !== process.pid && isAlive(pid) && /local\/\w+\.ts|bench/.test(commandOf(pid))) {
-        throw new Error(
-          `a stack already runs on ${home} (process ${pid}); stop it with Ctrl-C, or give another folder with --data`,
-        );
+  const mine = `${file}.${process.pid}`;
+  // Linked into place: nobody ever reads a lock that is not written yet.
+  writeFileSync(mine, `${process.pid}\n${startOf(process.pid)}`);
+  try {
+    for (let attempt = 1; attempt <= 3; attempt++) {
+      try {
+        linkSync(mine, file);
+        return () => rmSync(file, { force: true });
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+        const [pid, start] = readFileSync(file, 'utf8').split('\n');
+        // The number alone may be another process's by now.
+        if (start && startOf(Number(pid)) === start) {
+          throw new Error(
+            `a stack already runs on ${home} (process ${pid}); stop it with Ctrl-C, or give another folder with --data`,
+          );
+        }
+        rmSync(file, { force: true });
       }
-      rmSync(file, { force: true });
     }
+    throw new Error(`${file} cannot be locked`);
+  } finally {
+    rmSync(mine);
   }
-  throw new Error(`${file} cannot be locked`);
 }

@@ -19,6 +19,16 @@ export function commandOf(pid: number): string {
   }
 }
 
+/** @returns when a process started, as text that tells it from a later one with the same number; '' when it is gone */
+export function startOf(pid: number): string {
+  try {
+    const afterName = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1) ?? '';
+    return afterName.split(' ')[19] ?? '';
+  } catch {
+    return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? '';
+  }
+}
+
 export const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
 /** Polls until `done` holds. @returns false when it did not within `timeoutMs` */
