@@ -1,0 +1,78 @@
+import {
+  type IExecuteFunctions,
+  type INodeExecutionData,
+  type INodeType,
+  type INodeTypeDescription,
+  NodeConnectionTypes,
+  NodeOperationError,
+} from 'n8n-workflow';
+import { resources } from './actions/resources';
+import { searchCampaigns } from './pickers/campaign';
+import { searchProviders } from './pickers/provider';
+import { nodeError } from './transport/problem';
+
+export class AimForLeads implements INodeType {
+  description: INodeTypeDescription = {
+    displayName: 'Aim for Leads',
+    name: 'aimForLeads',
+    icon: { light: 'file:aimForLeads.svg', dark: 'file:aimForLeads.dark.svg' },
+    group: ['transform'],
+    version: 1,
+    subtitle: '={{ $parameter["operation"] + ": " + $parameter["resource"] }}',
+    description: 'Read contacts and have companies researched, for ten of them or a million',
+    defaults: { name: 'Aim for Leads' },
+    usableAsTool: true,
+    inputs: [NodeConnectionTypes.Main],
+    outputs: [NodeConnectionTypes.Main],
+    credentials: [{ name: 'aimForLeadsApi', required: true }],
+    properties: [
+      {
+        displayName: 'Resource',
+        name: 'resource',
+        type: 'options',
+        noDataExpression: true,
+        options: [
+          { name: 'Contact', value: 'contact' },
+          { name: 'Job', value: 'job' },
+          { name: 'Research', value: 'research' },
+        ],
+        default: 'contact',
+      },
+      ...Object.values(resources).map(({ menu }) => menu),
+      ...Object.values(resources).flatMap(({ operations }) =>
+        Object.values(operations).flatMap(({ fields }) => fields),
+      ),
+    ],
+  };
+
+  methods = { listSearch: { searchCampaigns, searchProviders } };
+
+  async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
+    const output: INodeExecutionData[] = [];
+    for (let itemIndex = 0; itemIndex < this.getInputData().length; itemIndex++) {
+      try {
+        const resource = this.getNodeParameter('resource', itemIndex);
+        const name = this.getNodeParameter('operation', itemIndex);
+        const operation = resources[resource]?.operations[name];
+        if (operation === undefined) {
+          throw new NodeOperationError(this.getNode(), `There is no operation ${name} of ${resource}`, {
+            itemIndex,
+          });
+        }
+        // A result counts only when it is whole: rows of an item that fails are never passed on.
+        for (const json of await operation.execute.call(this, itemIndex)) {
+          output.push({ json, pairedItem: { item: itemIndex } });
+        }
+      } catch (thrown) {
+        const error = nodeError(this.getNode(), thrown, itemIndex);
+        if (!this.continueOnFail()) throw error;
+        output.push({
+          json: { error: error.message, description: error.description ?? null },
+          error,
+          pairedItem: { item: itemIndex },
+        });
+      }
+    }
+    return [output];
+  }
+}

@@ -1,0 +1,121 @@
+import {
+  type IDataObject,
+  type IExecuteFunctions,
+  type INodePropertyOptions,
+  NodeOperationError,
+  tryToParseDateTime,
+} from 'n8n-workflow';
+import { isId } from '../../pickers/id';
+import type { FieldProblem } from '../../transport/problem';
+import { request } from '../../transport/request';
+import { type Part, readCompanies } from './companies';
+import { idempotencyKey } from './idempotencyKey';
+
+export { fields } from './dispatchFields';
+
+export const option: INodePropertyOptions = {
+  name: 'Dispatch',
+  value: 'dispatch',
+  action: 'Dispatch research',
+  description: 'Have companies researched by a provider: makes a batch with one job for each company',
+};
+
+/**
+ * Makes one batch for the input item. More than 1,000 companies go in several calls that build the same batch, each
+ * with its own Idempotency-Key, so that a repeat after a crash in the middle finishes the batch it began.
+ */
+export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
+  const { campaignId, body } = readRequest.call(this, itemIndex);
+  const parts = readCompanies.call(this, itemIndex);
+  const key = idempotencyKey.call(this, itemIndex, [
+    campaignId,
+    body.provider,
+    body.kind,
+    body.dryRun,
+    parts,
+  ]);
+
+  const total = { accepted: 0, deduplicated: 0, rejected: [] as IDataObject[] };
+  let reply: IDataObject = {};
+  let batchId: unknown = null;
+  for (const [index, part] of parts.entries()) {
+    reply = await request.call(this, {
+      method: 'POST',
+      path: `/v1/campaigns/${campaignId}/research`,
+      body: {
+        ...body,
+        ...part.selection,
+        final: index === parts.length - 1,
+        ...(typeof batchId === 'string' && { batchId }),
+      },
+      idempotencyKey: `${key}-${index + 1}`,
+      itemIndex,
+    });
+    batchId = reply.batchId ?? batchId;
+    total.accepted += Number(reply.accepted);
+    total.deduplicated += Number(reply.deduplicated);
+    total.rejected.push(...located(reply.rejected, part));
+  }
+  hintAtRejected.call(this, total.rejected.length, itemIndex);
+  return [
+    {
+      ...reply,
+      batchId: typeof batchId === 'string' ? batchId : null,
+      ...total,
+      dryRun: body.dryRun === true,
+    },
+  ];
+}
+
+function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: string; body: IDataObject } {
+  const picked = (name: string) =>
+    String(this.getNodeParameter(name, itemIndex, '', { extractValue: true })).trim();
+  const campaignId = picked('campaign');
+  const provider = picked('provider');
+  if (!isId(campaignId)) {
+    throw new NodeOperationError(this.getNode(), `"${campaignId}" is not the ID of a campaign`, {
+      description: 'Choose a campaign from the list, or give its ID, which has the form of a UUID.',
+      itemIndex,
+    });
+  }
+  if (provider === '') {
+    throw new NodeOperationError(this.getNode(), 'No provider is chosen', { itemIndex });
+  }
+  const options = this.getNodeParameter('options', itemIndex, {});
+  const body: IDataObject = { provider, kind: String(options.kind ?? '').trim() || 'company' };
+  if (options.priority !== undefined) body.priority = options.priority;
+  if (options.runAt) body.runAt = readTime.call(this, options.runAt, itemIndex);
+  body.dryRun = this.getNodeParameter('dryRun', itemIndex, false) === true;
+  return { campaignId, body };
+}
+
+/** A time without a zone is one of the workflow's zone. */
+function readTime(this: IExecuteFunctions, value: unknown, itemIndex: number): string {
+  try {
+    const time: string | null = tryToParseDateTime(value, this.getTimezone()).toUTC().toISO();
+    if (time !== null) return time;
+  } catch (error) {
+    throw new NodeOperationError(this.getNode(), error as Error, {
+      message: `Run At "${String(value)}" is not a time`,
+      itemIndex,
+    });
+  }
+  throw new NodeOperationError(this.getNode(), `Run At "${String(value)}" is not a time`, { itemIndex });
+}
+
+/** What was rejected, by its place in what the user gave, not in the part that was sent. */
+function located(rejected: unknown, part: Part): IDataObject[] {
+  if (!Array.isArray(rejected)) return [];
+  return (rejected as FieldProblem[]).map((problem) => {
+    const [, field, index, rest] = /^(companyIds|domains)\[(\d+)\](.*)$/.exec(problem.path) ?? [];
+    if (field === undefined) return { ...problem };
+    const position = part.positions[Number(index)];
+    return { ...problem, path: `${field}[${position}]${rest}`, value: part.values[Number(index)] };
+  });
+}
+
+function hintAtRejected(this: IExecuteFunctions, count: number, itemIndex: number): void {
+  if (count === 0) return;
+  const message = `Item ${itemIndex}: ${count} ${count === 1 ? 'company was' : 'companies were'} rejected and will not be researched; see "rejected" in the output.`;
+  this.addExecutionHints({ message, type: 'warning', location: 'outputPane' });
+}

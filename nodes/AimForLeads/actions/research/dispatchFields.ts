@@ -1,0 +1,103 @@
+import type { INodeProperties } from 'n8n-workflow';
+import { campaignField } from '../../pickers/campaign';
+import { providerField } from '../../pickers/provider';
+
+const show = { resource: ['research'], operation: ['dispatch'] };
+
+export const fields: INodeProperties[] = [
+  {
+    displayName:
+      'Each input item makes a batch of its own. For one batch over all items, turn on Execute Once in the settings and give a list, such as <code>{{ $input.all().map((item) => item.json.companyId) }}</code>',
+    name: 'oneBatchNotice',
+    type: 'notice',
+    default: '',
+    displayOptions: { show: { ...show, companies: ['ids', 'domains'] } },
+  },
+  {
+    ...campaignField,
+    description: 'The campaign whose companies to research',
+    displayOptions: { show },
+  },
+  {
+    ...providerField,
+    displayOptions: { show },
+  },
+  {
+    displayName: 'Companies',
+    name: 'companies',
+    type: 'options',
+    default: 'all',
+    options: [
+      { name: 'All in the Campaign', value: 'all' },
+      { name: 'By Domain', value: 'domains' },
+      { name: 'By ID', value: 'ids' },
+    ],
+    displayOptions: { show },
+  },
+  {
+    displayName: 'Company IDs',
+    name: 'companyIds',
+    type: 'string',
+    typeOptions: { rows: 3 },
+    required: true,
+    default: '',
+    placeholder: 'e.g. 0198f0c2-6a44-7c11-9d1f-3f1b7a5e2c10',
+    description: 'One a line or separated by commas, or an expression that gives a list. Any number.',
+    displayOptions: { show: { ...show, companies: ['ids'] } },
+  },
+  {
+    displayName: 'Domains',
+    name: 'domains',
+    type: 'string',
+    typeOptions: { rows: 3 },
+    required: true,
+    default: '',
+    placeholder: 'e.g. n8n.io',
+    description:
+      'One a line or separated by commas, or an expression that gives a list. Any number; URLs will do. The companies must be in the campaign.',
+    displayOptions: { show: { ...show, companies: ['domains'] } },
+  },
+  {
+    displayName: 'Dry Run',
+    name: 'dryRun',
+    type: 'boolean',
+    default: false,
+    description: 'Whether to only count what would be dispatched, and change nothing',
+    displayOptions: { show },
+  },
+  {
+    displayName: 'Options',
+    name: 'options',
+    type: 'collection',
+    placeholder: 'Add option',
+    default: {},
+    displayOptions: { show },
+    options: [
+      {
+        displayName: 'Kind',
+        name: 'kind',
+        type: 'string',
+        default: 'company',
+        placeholder: 'e.g. company',
+        description:
+          'What is researched. A company has one result for each kind: lower-case letters, digits, _ and -.',
+      },
+      {
+        displayName: 'Priority',
+        name: 'priority',
+        type: 'number',
+        typeOptions: { minValue: 0, maxValue: 9 },
+        default: 0,
+        description: 'From 0 to 9',
+      },
+      {
+        displayName: 'Run At',
+        name: 'runAt',
+        type: 'dateTime',
+        default: '',
+        description:
+          'Not before this time. Without a zone, the zone of the workflow counts. Give a fixed time: one that changes when the node is retried is refused.',
+      },
+    ],
+  },
+];

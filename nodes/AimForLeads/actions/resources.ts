@@ -1,0 +1,12 @@
+import type { INodeProperties } from 'n8n-workflow';
+import * as contact from './contact';
+import * as job from './job';
+import type { Operation } from './operation';
+import * as research from './research';
+
+/** Every resource of the node's menu: its folder, its operations, and the field in which one is chosen. */
+export const resources: Record<string, { operations: Record<string, Operation>; menu: INodeProperties }> = {
+  contact,
+  job,
+  research,
+};

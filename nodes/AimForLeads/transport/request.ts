@@ -1,0 +1,98 @@
+import { type IDataObject, type IExecuteFunctions, type ILoadOptionsFunctions, sleep } from 'n8n-workflow';
+import { type ApiAnswer, errorCode, isObject, networkError, nodeError, problemError } from './problem';
+
+export type Caller = IExecuteFunctions | ILoadOptionsFunctions;
+
+export interface ApiRequest {
+  method: 'GET' | 'POST';
+  /** After the base URL, from /v1 on. */
+  path: string;
+  query?: IDataObject;
+  body?: IDataObject;
+  /** Makes a POST safe to repeat: without it, it is sent once. */
+  idempotencyKey?: string;
+  /** Of the input item this is for, to be named in errors. */
+  itemIndex?: number;
+}
+
+const maxTries = 5;
+const backoffMs = 500;
+const maxWaitMs = 60_000;
+const timeoutMs = 60_000;
+const transientStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
+const transientCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ECONNABORTED',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ERR_NETWORK',
+]);
+
+/**
+ * Asks the API. A request that can be repeated without harm is tried up to 5 times on 408, 425, 429, 5xx and broken
+ * connections, waiting as long as `Retry-After` says (60 s at most), or 0.5 s · 2ⁿ with jitter.
+ * @returns the JSON object of a 2xx answer
+ * @throws NodeApiError with the problem's detail, code and fields
+ */
+export async function request(this: Caller, asked: ApiRequest): Promise<IDataObject> {
+  const isRepeatable = asked.method === 'GET' || asked.idempotencyKey !== undefined;
+  for (let tries = 1; ; tries++) {
+    const mayRepeat = isRepeatable && tries < maxTries && !isCancelled(this);
+    let answer: ApiAnswer;
+    try {
+      answer = await send.call(this, asked);
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === undefined || !transientCodes.has(code)) {
+        // Not of the network: no credential, a domain the credential does not allow, a cancelled execution.
+        throw nodeError(this.getNode(), error, asked.itemIndex);
+      }
+      if (!mayRepeat) throw networkError(this.getNode(), error, asked.itemIndex);
+      await sleep(waitMs(tries));
+      continue;
+    }
+    if (answer.status >= 200 && answer.status < 300 && isObject(answer.body))
+      return answer.body as IDataObject;
+    if (!mayRepeat || !transientStatus.has(answer.status)) {
+      throw problemError(this.getNode(), answer, asked.itemIndex);
+    }
+    await sleep(waitMs(tries, answer.headers['retry-after']));
+  }
+}
+
+async function send(this: Caller, asked: ApiRequest): Promise<ApiAnswer> {
+  const { baseUrl } = await this.getCredentials<{ baseUrl: string }>('aimForLeadsApi', asked.itemIndex);
+  const answer = await this.helpers.httpRequestWithAuthentication.call(this, 'aimForLeadsApi', {
+    method: asked.method,
+    baseURL: baseUrl.trim().replace(/\/+$/, ''),
+    url: asked.path,
+    headers: asked.idempotencyKey === undefined ? {} : { 'idempotency-key': asked.idempotencyKey },
+    ...(asked.query && { qs: asked.query }),
+    ...(asked.body && { body: asked.body }),
+    json: true,
+    timeout: timeoutMs,
+    // A redirect would turn a POST into a GET, and show the key to another host.
+    disableFollowRedirect: true,
+    returnFullResponse: true,
+    ignoreHttpStatusErrors: true,
+  });
+  return { status: answer.statusCode, headers: answer.headers ?? {}, body: answer.body };
+}
+
+function isCancelled(caller: Caller): boolean {
+  return 'getExecutionCancelSignal' in caller && caller.getExecutionCancelSignal()?.aborted === true;
+}
+
+/** Retry-After is a number of seconds or a date. */
+function waitMs(tries: number, retryAfter?: unknown): number {
+  const jittered = backoffMs * 2 ** tries * (0.5 + Math.random() / 2);
+  if (typeof retryAfter !== 'string' || retryAfter === '') return jittered;
+  const seconds = Number(retryAfter);
+  const asked = Number.isNaN(seconds) ? Date.parse(retryAfter) - Date.now() : seconds * 1000;
+  return Number.isNaN(asked) ? jittered : Math.min(Math.max(asked, 0), maxWaitMs);
+}
