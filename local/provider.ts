@@ -15,15 +15,16 @@ import { onOrphaned } from './stack/orphan.ts';
 const { values } = parseArgs({
   options: {
     port: { type: 'string', default: '0' },
-    secret: { type: 'string' },
     instant: { type: 'boolean', default: false },
   },
 });
-if (!values.secret) {
-  console.error('usage: node local/provider.ts --secret whsec_… [--port N] [--instant]');
+// By environment: arguments can be read by everyone on the machine.
+const secret = process.env.PROVIDER_SECRET;
+if (!secret) {
+  console.error('usage: PROVIDER_SECRET=whsec_… node local/provider.ts [--port N] [--instant]');
   process.exit(2);
 }
-const webhook = new Webhook(values.secret);
+const webhook = new Webhook(secret);
 
 interface AskedCompany {
   jobId: string;

@@ -22,8 +22,8 @@ export async function startSampleProvider(
   writeFileSync(file, secret, { mode: 0o600 });
   const child = spawn(
     process.execPath,
-    [join(root, 'local', 'provider.ts'), '--secret', secret, ...(settings.instant ? ['--instant'] : [])],
-    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] },
+    [join(root, 'local', 'provider.ts'), ...(settings.instant ? ['--instant'] : [])],
+    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { ...process.env, PROVIDER_SECRET: secret } },
   );
   const url = await ready(child);
   await api('PUT', `/v1/providers/${sampleProviderName}`, {
