@@ -54,6 +54,11 @@ test('a cursor belongs to its list, filter and order', () => {
     cursorScope('contacts', { campaignId: 'a' }, 'desc'),
   ];
   expect(new Set([scope, ...others]).size).toBe(4);
+  const cursor = encodeCursor(scope, {
+    createdAt: '2026-01-01T00:00:00.000001Z',
+    id: '0198f0c2-6a44-7c11-9d1f-3f1b7a5e2c10',
+  });
+  for (const other of others) expect(() => decodeCursor(other, cursor)).toThrow(InvalidCursor);
   expect(cursorScope('contacts', { companyId: undefined, campaignId: 'a' }, 'asc')).toBe(scope);
 });
 
