@@ -289,7 +289,7 @@ create table research_jobs (
 );
 CREATE UNIQUE INDEX research_jobs_batch_company ON public.research_jobs USING btree (batch_id, company_id);
 CREATE INDEX research_jobs_batch_status ON public.research_jobs USING btree (batch_id, status, company_id);
-CREATE INDEX research_jobs_company ON public.research_jobs USING btree (company_id);
+CREATE INDEX research_jobs_company ON public.research_jobs USING hash (company_id);
 CREATE INDEX research_jobs_fed ON public.research_jobs USING btree (provider_id, fed_until) WHERE (fed_until IS NOT NULL);
 CREATE INDEX research_jobs_leased ON public.research_jobs USING btree (provider_id, lease_until) WHERE (status = 'processing'::text);
 CREATE INDEX research_jobs_unfed ON public.research_jobs USING btree (provider_id, priority, run_at, id) WHERE ((status = 'queued'::text) AND (fed_until IS NULL));

@@ -8,9 +8,9 @@ import { onOrphaned } from './stack/orphan.ts';
 
 /**
  * A sample provider: behaves like a slow n8n workflow that researches companies. It checks signatures, answers 202, and
- * calls back after a while, in parts. Its troubles are decided by the company's domain and by how often it was asked,
- * so that every run meets the same ones: some 429s, some failures that heal on retry, an ask that is never answered, a
- * few companies that fail for good. What it finds is made up, and says so.
+ * calls back after a while, in parts. Every run meets its troubles: some 429s, some 500s and an ask that is never
+ * answered, by the ask's place in the row; some companies that fail once, and a few that fail for good, by their domain.
+ * What it finds is made up, and says so.
  */
 const { values } = parseArgs({
   options: {
@@ -29,7 +29,7 @@ const webhook = new Webhook(secret);
 interface AskedCompany {
   jobId: string;
   attemptId: string;
-  company: { id: string; name: string; domain: string | null };
+  company: { id: string; name: string; domain: string | null; attributes: Record<string, unknown> };
 }
 interface Ask {
   askId: string;
@@ -40,6 +40,13 @@ interface Ask {
 const timesAsked = new Map<string, number>();
 const seenAsks = new Set<string>();
 let asks = 0;
+
+/** What an ask meets, by its place among all asks. It is throttled often at first, and rarely on a long list. */
+function trouble(place: number): 'none' | 'hangs' | 'throttled' | 'crashes' {
+  if (place === 3) return 'hangs';
+  if (place < 60 ? place % 11 === 5 : place % 100 === 5) return 'throttled';
+  return place % 17 === 9 ? 'crashes' : 'none';
+}
 
 const chance = (text: string) => createHash('sha256').update(text).digest().readUInt16BE(0);
 
@@ -54,8 +61,10 @@ function answerFor({ jobId, attemptId, company }: AskedCompany) {
     status: 'failed',
     error: { code, message, retryable },
   });
-  if (!values.instant && luck % 101 === 7) return failed('no_public_sources', 'nothing public is known of it', false);
-  if (!values.instant && luck % 19 === 3 && asked === 1) return failed('source_busy', 'a source was busy', true);
+  if (!values.instant && luck % 101 === 7)
+    return failed('no_public_sources', 'nothing public is known of it', false);
+  if (!values.instant && luck % 19 === 3 && asked === 1)
+    return failed('source_busy', 'a source was busy', true);
   return { jobId, attemptId, status: 'completed', ...findings(company, luck) };
 }
 
@@ -93,6 +102,15 @@ function workOn(ask: Ask): void {
   if (half < results.length) setTimeout(() => void callBack(ask, results.slice(half), 2), slowness + 400);
 }
 
+function readAsk(text: string): Ask | null {
+  try {
+    const ask = JSON.parse(text) as Partial<Ask> | null;
+    return ask?.askId && ask.callbackUrl && Array.isArray(ask.requests) ? (ask as Ask) : null;
+  } catch {
+    return null;
+  }
+}
+
 function answer(response: ServerResponse, text: string, headers: Record<string, string>): void {
   const json = (status: number, value: unknown, more: Record<string, string> = {}) => {
     response.writeHead(status, { 'content-type': 'application/json', ...more });
@@ -103,14 +121,21 @@ function answer(response: ServerResponse, text: string, headers: Record<string, 
   } catch {
     return json(401, { message: 'the signature is not valid' });
   }
-  const ask = JSON.parse(text) as Ask;
+  const ask = readAsk(text);
+  if (ask === null) return json(400, { message: 'this is not a research request' });
   if (values.instant) return json(200, { results: ask.requests.map(answerFor) });
   // One webhook-id is one piece of work, however often it is delivered.
   if (seenAsks.has(ask.askId)) return json(202, { message: 'Workflow was started' });
   asks++;
-  if (asks === 3) return; // never answered: the asker's deadline has to end it
-  if (asks % 11 === 5) return json(429, { message: 'too many requests' }, { 'retry-after': '1' });
-  if (asks % 17 === 9) return json(500, { message: 'the workflow has crashed' });
+  switch (trouble(asks)) {
+    case 'hangs':
+      return; // the asker's deadline has to end it
+    case 'throttled':
+      return json(429, { message: 'too many requests' }, { 'retry-after': '1' });
+    case 'crashes':
+      return json(500, { message: 'the workflow has crashed' });
+    case 'none':
+  }
   seenAsks.add(ask.askId);
   json(202, { message: 'Workflow was started' });
   workOn(ask);
@@ -119,7 +144,9 @@ function answer(response: ServerResponse, text: string, headers: Record<string, 
 const server = createServer((request, response) => {
   const parts: Buffer[] = [];
   request.on('data', (part: Buffer) => parts.push(part));
-  request.on('end', () => answer(response, Buffer.concat(parts).toString('utf8'), request.headers as Record<string, string>));
+  request.on('end', () =>
+    answer(response, Buffer.concat(parts).toString('utf8'), request.headers as Record<string, string>),
+  );
 });
 server.on('error', (error) => {
   console.error(`the sample provider cannot listen: ${error.message}`);

@@ -108,7 +108,8 @@ create index research_jobs_fed on research_jobs (provider_id, fed_until) where f
 -- Serves the count of a provider's jobs in progress, and the sweep that ends expired leases.
 create index research_jobs_leased on research_jobs (provider_id, lease_until) where status = 'processing';
 -- Serves the foreign key.
-create index research_jobs_company on research_jobs (company_id);
+-- A hash, for it must not tempt the planner to walk it for a list of jobs.
+create index research_jobs_company on research_jobs using hash (company_id);
 
 -- Every attempt of every job; its ask_id is one POST to the provider.
 create table research_attempts (

@@ -46,8 +46,10 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
     const jobs = await tx.query<ClaimedJob>(sql('claim.take')`
       with permit as (
         select p.id, p.rate_per_second,
-          least(greatest(p.batch_size, p.rate_per_second),
-            p.permits + p.rate_per_second * extract(epoch from clock_timestamp() - p.permits_at)) as bucket,
+          -- least() passes over nulls: without a rate there is no bucket at all.
+          case when p.rate_per_second is not null then least(
+            greatest(p.batch_size, p.rate_per_second),
+            p.permits + p.rate_per_second * extract(epoch from clock_timestamp() - p.permits_at)) end as bucket,
           case when p.paused_until > clock_timestamp() then 0 else coalesce(
             p.concurrency - (
               select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'

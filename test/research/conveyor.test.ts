@@ -127,6 +127,36 @@ test('an unlimited provider is fed a hundred ids a message', async () => {
   await conveyor.close();
 });
 
+test('one claim takes every due job of an unlimited provider', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 250, batchSize: 10 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  const ids = (await jobsOf(db, batchId)).map((job) => job.id);
+  const asks = await claim(db, ids, { leaseSeconds: 60 });
+  expect(asks.map((ask) => ask.jobs.length)).toEqual(Array(25).fill(10));
+  await conveyor.close();
+});
+
+test('a rate lets through what its bucket holds, and the feed paces the rest by delay', async () => {
+  const { tenantId, campaignId, provider } = await aWorld(db, {
+    companies: 40,
+    batchSize: 5,
+    ratePerSecond: 2,
+  });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  const delays = conveyor.sent.flatMap((message) => message.body.jobIds.map(() => message.delaySeconds));
+  expect(Math.max(...delays)).toBe(20);
+  await db.query(sql(
+    'test.bucket',
+  )`update research_providers set permits = 0, permits_at = now() - interval '1 hour'
+    where id = ${provider.id}`);
+  const ids = (await jobsOf(db, batchId)).map((job) => job.id);
+  const asks = await claim(db, ids, { leaseSeconds: 60 });
+  expect(asks.flatMap((ask) => ask.jobs)).toHaveLength(5);
+  await conveyor.close();
+});
+
 test('an id that finds no permit leaves the conveyor at once, due as before', async () => {
   const { tenantId, campaignId } = await aWorld(db, { companies: 5, concurrency: 2 });
   const conveyor = aConveyor(db);
