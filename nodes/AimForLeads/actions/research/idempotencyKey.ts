@@ -1,4 +1,4 @@
-import { createHash } from 'crypto';
+import { createHash } from 'node:crypto';
 import { type IExecuteFunctions, NodeOperationError } from 'n8n-workflow';
 
 /**

@@ -1,0 +1,82 @@
+/** What is imported into n8n: credentials and workflows, as n8n exports them. */
+const nodeType = 'n8n-nodes-aim-for-leads.aimForLeads';
+export const credentialId = 'aimForLeadsKey01';
+
+export function credential(baseUrl: string, apiKey: string) {
+  return { id: credentialId, name: 'Aim for Leads', type: 'aimForLeadsApi', data: { baseUrl, apiKey } };
+}
+
+interface Step {
+  name: string;
+  type?: string;
+  typeVersion?: number;
+  parameters: object;
+}
+
+/** A workflow of steps one after another, begun by hand. */
+export function workflow(id: string, steps: Step[]) {
+  const all = [{ name: 'Start', type: 'n8n-nodes-base.manualTrigger', parameters: {} }, ...steps];
+  const nodes = all.map(({ name, type = nodeType, typeVersion = 1, parameters }: Step, index) => ({
+    id: `${id}-${index}`,
+    name,
+    type,
+    typeVersion,
+    position: [index * 220, 0],
+    parameters,
+    ...(index > 0 && { credentials: { aimForLeadsApi: { id: credentialId, name: 'Aim for Leads' } } }),
+  }));
+  const connections = Object.fromEntries(
+    steps.map(({ name }, index) => [all[index]?.name, { main: [[{ node: name, type: 'main', index: 0 }]] }]),
+  );
+  return { id, name: id, active: false, nodes, connections, settings: { executionOrder: 'v1' } };
+}
+
+export function getContacts(campaignId: string): Step {
+  return {
+    name: 'Get contacts',
+    parameters: {
+      resource: 'contact',
+      operation: 'getMany',
+      campaign: { __rl: true, mode: 'id', value: campaignId },
+      returnAll: true,
+      options: { order: 'asc' },
+    },
+  };
+}
+
+export function dispatchResearch(campaignId: string, provider: string, domains: string[]): Step {
+  return {
+    name: 'Dispatch research',
+    parameters: {
+      resource: 'research',
+      operation: 'dispatch',
+      campaign: { __rl: true, mode: 'list', value: campaignId },
+      provider: { __rl: true, mode: 'list', value: provider },
+      companies: 'domains',
+      domains: domains.join('\n'),
+      options: { priority: 3 },
+    },
+  };
+}
+
+/** n8n's own HTTP Request node with our credential, for what the node does not have yet. */
+export function listJobs(apiUrl: string): Step {
+  return {
+    name: 'List jobs',
+    type: 'n8n-nodes-base.httpRequest',
+    typeVersion: 4.2,
+    parameters: {
+      url: `=${apiUrl}/v1/jobs?limit=3&batchId={{ $json.batchId }}`,
+      authentication: 'predefinedCredentialType',
+      nodeCredentialType: 'aimForLeadsApi',
+      options: {},
+    },
+  };
+}
+
+export function getJob(): Step {
+  return {
+    name: 'Get job',
+    parameters: { resource: 'job', operation: 'get', jobId: '={{ $json.data[0].id }}' },
+  };
+}
