@@ -111,42 +111,51 @@ function readAsk(text: string): Ask | null {
   }
 }
 
-function answer(response: ServerResponse, text: string, headers: Record<string, string>): void {
-  const json = (status: number, value: unknown, more: Record<string, string> = {}) => {
-    response.writeHead(status, { 'content-type': 'application/json', ...more });
-    response.end(JSON.stringify(value));
-  };
+interface Answer {
+  status: number;
+  value: unknown;
+  headers?: Record<string, string>;
+}
+
+/** @returns null when there is to be no answer at all: the asker's deadline has to end it */
+function answer(text: string, headers: Record<string, string>): Answer | null {
   try {
     webhook.verify(text, headers);
   } catch {
-    return json(401, { message: 'the signature is not valid' });
+    return { status: 401, value: { message: 'the signature is not valid' } };
   }
   const ask = readAsk(text);
-  if (ask === null) return json(400, { message: 'this is not a research request' });
-  if (values.instant) return json(200, { results: ask.requests.map(answerFor) });
+  if (ask === null) return { status: 400, value: { message: 'this is not a research request' } };
+  if (values.instant) return { status: 200, value: { results: ask.requests.map(answerFor) } };
   // One webhook-id is one piece of work, however often it is delivered.
-  if (seenAsks.has(ask.askId)) return json(202, { message: 'Workflow was started' });
+  if (seenAsks.has(ask.askId)) return { status: 202, value: { message: 'Workflow was started' } };
   asks++;
   switch (trouble(asks)) {
     case 'hangs':
-      return; // the asker's deadline has to end it
+      return null;
     case 'throttled':
-      return json(429, { message: 'too many requests' }, { 'retry-after': '1' });
+      return { status: 429, value: { message: 'too many requests' }, headers: { 'retry-after': '1' } };
     case 'crashes':
-      return json(500, { message: 'the workflow has crashed' });
+      return { status: 500, value: { message: 'the workflow has crashed' } };
     case 'none':
   }
   seenAsks.add(ask.askId);
-  json(202, { message: 'Workflow was started' });
   workOn(ask);
+  return { status: 202, value: { message: 'Workflow was started' } };
+}
+
+function send(response: ServerResponse, { status, value, headers }: Answer): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(value));
 }
 
 const server = createServer((request, response) => {
   const parts: Buffer[] = [];
   request.on('data', (part: Buffer) => parts.push(part));
-  request.on('end', () =>
-    answer(response, Buffer.concat(parts).toString('utf8'), request.headers as Record<string, string>),
-  );
+  request.on('end', () => {
+    const given = answer(Buffer.concat(parts).toString('utf8'), request.headers as Record<string, string>);
+    if (given !== null) send(response, given);
+  });
 });
 server.on('error', (error) => {
   console.error(`the sample provider cannot listen: ${error.message}`);
