@@ -1,0 +1,96 @@
+import {
+  type IExecuteFunctions,
+  type IHttpRequestOptions,
+  type INode,
+  type INodeExecutionData,
+  NodeApiError,
+} from 'n8n-workflow';
+import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
+import type { FakeApi } from './api.ts';
+
+export interface Given {
+  /** Parameters of every item; a function gets the item's index. */
+  parameters: Record<string, unknown | ((itemIndex: number) => unknown)>;
+  items?: number;
+  continueOnFail?: boolean;
+  executionId?: string;
+  runIndex?: number;
+}
+
+const node: INode = {
+  id: 'node-1',
+  name: 'Aim for Leads',
+  type: 'n8n-nodes-aim-for-leads.aimForLeads',
+  typeVersion: 1,
+  position: [0, 0],
+  parameters: {},
+};
+
+/** The part of n8n that the node uses, with its HTTP helper's ways: real requests, errors wrapped as n8n wraps them. */
+export function context(api: FakeApi, given: Given) {
+  const { parameters, items = 1, executionId = '17', runIndex = 0 } = given;
+  const hints: string[] = [];
+  const functions = {
+    getNode: () => node,
+    getWorkflow: () => ({ id: 'workflow-1', active: false }),
+    getInstanceId: () => 'instance-1',
+    getExecutionId: () => executionId,
+    getExecutionCancelSignal: () => undefined,
+    getTimezone: () => 'Europe/Berlin',
+    getInputData: (): INodeExecutionData[] => Array.from({ length: items }, () => ({ json: {} })),
+    continueOnFail: () => given.continueOnFail ?? false,
+    evaluateExpression: (expression: string) => (expression === '{{ $runIndex }}' ? runIndex : undefined),
+    addExecutionHints: (...added: { message: string }[]) =>
+      hints.push(...added.map(({ message }) => message)),
+    getCredentials: async () => ({ baseUrl: `${api.url}/`, apiKey: api.key }),
+    getNodeParameter: (name: string, itemIndex: number, fallback?: unknown) => {
+      const value = parameters[name];
+      return (typeof value === 'function' ? value(itemIndex) : value) ?? fallback;
+    },
+    helpers: {
+      httpRequestWithAuthentication: async (_type: string, options: IHttpRequestOptions) => {
+        try {
+          return await send(api.key, options);
+        } catch (cause) {
+          // n8n's client reports a broken connection by the system's code, wrapped once.
+          throw new NodeApiError(
+            node,
+            Object.assign(new Error('socket hang up', { cause }), { code: 'ECONNRESET' }) as never,
+          );
+        }
+      },
+    },
+  };
+  return { functions: functions as unknown as IExecuteFunctions, hints };
+}
+
+/** Runs the node once. @returns its output items */
+export async function runNode(api: FakeApi, given: Given): Promise<INodeExecutionData[]> {
+  const [output] = await new AimForLeads().execute.call(context(api, given).functions);
+  return output ?? [];
+}
+
+async function send(key: string, options: IHttpRequestOptions) {
+  const url = new URL(`${options.baseURL}${options.url}`);
+  for (const [name, value] of Object.entries(options.qs ?? {})) url.searchParams.set(name, String(value));
+  const response = await fetch(url, {
+    method: options.method ?? 'GET',
+    redirect: options.disableFollowRedirect ? 'manual' : 'follow',
+    headers: {
+      ...(options.headers as Record<string, string>),
+      authorization: `Bearer ${key}`,
+      ...(options.body !== undefined && { 'content-type': 'application/json' }),
+    },
+    ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+  });
+  const text = await response.text();
+  return { statusCode: response.status, headers: Object.fromEntries(response.headers), body: parsed(text) };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,135 @@
+import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
+import { batchId, campaignId, type FakeApi, fakeApi } from './api.ts';
+import { context, type Given, runNode } from './context.ts';
+
+jest.mock('n8n-workflow', () => ({ ...jest.requireActual('n8n-workflow'), sleep: jest.fn(async () => {}) }));
+
+let api: FakeApi;
+beforeEach(async () => {
+  api = await fakeApi();
+});
+afterEach(() => api.stop());
+
+const id = (index: number) => `0198f0c2-0000-7000-8000-${String(index).padStart(12, '0')}`;
+const ids = (count: number) => Array.from({ length: count }, (_, index) => id(index));
+const dispatch = {
+  resource: 'research',
+  operation: 'dispatch',
+  campaign: campaignId,
+  provider: 'n8n',
+  companies: 'all',
+};
+const byId = (companyIds: unknown) => ({ ...dispatch, companies: 'ids', companyIds });
+const keys = () => api.seen.map(({ idempotencyKey }) => idempotencyKey);
+
+test('all companies of a campaign are dispatched in one sealed batch', async () => {
+  const [item] = await runNode(api, { parameters: dispatch });
+  expect(api.dispatched).toMatchObject([{ provider: 'n8n', kind: 'company', all: true, final: true }]);
+  expect(item?.json).toMatchObject({ batchId, status: 'open', expanding: true, dryRun: false });
+});
+
+test('2,345 companies build one batch in three calls, of which the last seals it', async () => {
+  const [item] = await runNode(api, { parameters: byId(ids(2_345)) });
+  expect(api.dispatched.map((part) => [part.companyIds?.length, part.batchId, part.final])).toEqual([
+    [1000, undefined, false],
+    [1000, batchId, false],
+    [345, batchId, true],
+  ]);
+  expect(item?.json).toMatchObject({ batchId, accepted: 2_345, rejected: [] });
+});
+
+test('a node that is retried dispatches nothing again', async () => {
+  const given: Given = { parameters: byId(ids(2_345)) };
+  api.faults.push({ when: ({ body }) => body.final === true, status: 400, body: '{}' });
+  await expect(runNode(api, given)).rejects.toThrow();
+  await runNode(api, given);
+  await runNode(api, given);
+  expect(api.dispatched).toHaveLength(3);
+  expect(new Set(keys()).size).toBe(3);
+});
+
+test('an answer that was lost on the way is asked for again under the same key', async () => {
+  api.faults.push({ when: () => true, cut: true });
+  const [item] = await runNode(api, { parameters: byId(ids(5)) });
+  expect(item?.json.accepted).toBe(5);
+  expect(api.dispatched).toHaveLength(1);
+  expect(api.seen).toHaveLength(2);
+});
+
+test('another item, execution, round of a loop, or selection has another key', async () => {
+  const parameters = byId(ids(3));
+  await runNode(api, { parameters, items: 2 });
+  await runNode(api, { parameters, executionId: '18' });
+  await runNode(api, { parameters, runIndex: 1 });
+  await runNode(api, { parameters: byId(ids(4)) });
+  expect(new Set(keys()).size).toBe(5);
+  expect(api.dispatched).toHaveLength(5);
+});
+
+test('IDs may be a list or text, with blanks and doubles', async () => {
+  await runNode(api, { parameters: byId(` ${id(1)},\n${id(2)} ; ${id(1).toUpperCase()}\n`) });
+  await runNode(api, { parameters: byId([id(3), id(3)]) });
+  expect(api.dispatched.map((part) => part.companyIds)).toEqual([[id(1).toUpperCase(), id(2)], [id(3)]]);
+});
+
+test('domains are sent as people write them, one a line', async () => {
+  const parameters = {
+    ...dispatch,
+    companies: 'domains',
+    domains: 'https://www.n8n.io/\nexample.com, example.org',
+  };
+  await runNode(api, { parameters });
+  expect(api.dispatched[0]?.domains).toEqual(['https://www.n8n.io/', 'example.com', 'example.org']);
+});
+
+test('a malformed ID among thousands is named, and nothing is dispatched', async () => {
+  const wrong = [...ids(1_500), 'acme', ...ids(10)];
+  await expect(runNode(api, { parameters: byId(wrong) })).rejects.toMatchObject({
+    message: '"acme" is not the ID of a company',
+    description: expect.stringContaining('number 1501 of 1511'),
+  });
+  expect(api.seen).toEqual([]);
+});
+
+test('an empty list is an error, not a batch of nothing', async () => {
+  await expect(runNode(api, { parameters: byId(' ') })).rejects.toThrow('There are no companies to research');
+});
+
+test('a rejected company is named by its place in what the user gave', async () => {
+  api.rejectAt = [900];
+  const given = { parameters: byId([id(0), ...ids(1_950)]) };
+  const { functions, hints } = context(api, given);
+  const [[item] = []] = await new AimForLeads().execute.call(functions);
+  expect(item?.json.rejected).toEqual([
+    { path: 'companyIds[901]', code: 'not_found', message: 'no such company', value: id(900) },
+    { path: 'companyIds[1901]', code: 'not_found', message: 'no such company', value: id(1900) },
+  ]);
+  expect(hints).toEqual([expect.stringContaining('2 companies were rejected')]);
+});
+
+test('a dry run is asked for as one, in every part', async () => {
+  const [item] = await runNode(api, { parameters: { ...byId(ids(1_001)), dryRun: true } });
+  expect(api.dispatched.map(({ dryRun, batchId }) => ({ dryRun, batchId }))).toEqual([
+    { dryRun: true },
+    { dryRun: true },
+  ]);
+  expect(item?.json).toMatchObject({ batchId: null, accepted: 1_001, dryRun: true });
+});
+
+test('a time without a zone is one of the zone of the workflow', async () => {
+  await runNode(api, { parameters: { ...dispatch, options: { runAt: '2026-12-01T09:00:00', priority: 3 } } });
+  expect(api.dispatched[0]).toMatchObject({ runAt: '2026-12-01T08:00:00.000Z', priority: 3 });
+});
+
+test('a time that is none is refused', async () => {
+  const parameters = { ...dispatch, options: { runAt: 'soon' } };
+  await expect(runNode(api, { parameters })).rejects.toThrow('Run At "soon" is not a time');
+});
+
+test('a bad field of the request is shown with its path', async () => {
+  const parameters = { ...dispatch, options: { kind: 'Not A Kind' } };
+  await expect(runNode(api, { parameters })).rejects.toMatchObject({
+    description: expect.stringContaining('kind: '),
+    context: { itemIndex: 0 },
+  });
+});
