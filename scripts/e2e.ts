@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { onOrphaned } from '../local/stack/orphan.ts';
 import { until } from '../local/stack/processes.ts';
 import { startStack } from '../local/stack/stack.ts';
+import { startCuttingProxy } from '../test/e2e/cutting-proxy.ts';
 import { installN8n } from '../test/e2e/install.ts';
 import { installPackage, prepareN8n } from '../test/e2e/n8n.ts';
 import { call, seedCampaign, startProvider } from '../test/e2e/seed.ts';
@@ -53,6 +54,8 @@ try {
   ends.push(() => stack.stop());
   const provider = await startProvider();
   ends.push(() => provider.stop());
+  const proxy = await startCuttingProxy(stack.url);
+  ends.push(() => proxy.stop());
   const n8n = await prepareN8n(program, home);
   ends.push(() => n8n.stop());
 
@@ -77,7 +80,7 @@ try {
   });
 
   await check('n8n takes a credential and the workflows', async () => {
-    const key = write('credentials.json', [credential(stack.url, stack.apiKey)]);
+    const key = write('credentials.json', [credential(proxy.url, stack.apiKey)]);
     await n8n.cli('import:credentials', `--input=${key}`);
     const flows = write('workflows.json', [
       workflow('contacts', [getContacts(campaignId)]),
@@ -90,29 +93,39 @@ try {
     await n8n.cli('import:workflow', `--input=${flows}`);
   });
 
-  await check('Contact → Get Many gives all 2,500 contacts of three pages, each once', async () => {
-    const contacts = await outputOf('contacts', 'Get contacts');
-    assert.equal(contacts.length, 2_500);
-    assert.equal(new Set(contacts.map(({ email }) => email)).size, 2_500);
-  });
+  await check(
+    'Contact → Get Many gives all 2,500 contacts of three pages, each once, though answers get lost',
+    async () => {
+      const contacts = await outputOf('contacts', 'Get contacts');
+      assert.equal(contacts.length, 2_500);
+      assert.equal(new Set(contacts.map(({ email }) => email)).size, 2_500);
+      assert.deepEqual(proxy.cut, ['GET /v1/contacts', 'GET /v1/contacts']);
+    },
+  );
 
-  await check('Research → Dispatch makes one batch of 1,200 companies, Job → Get reads a job', async () => {
-    const printed = await n8n.cli('execute', '--id=research', '--rawOutput');
-    const [dispatched] = outputItems(printed, 'Dispatch research');
-    assert.equal(dispatched?.accepted, 1_200);
-    assert.deepEqual(dispatched?.rejected, []);
-    const [job] = outputItems(printed, 'Get job');
-    assert.equal(job?.batchId, dispatched?.batchId);
-    const batch = () =>
-      call<{ status: string; total: number; counts: { completed: number } }>(
-        stack,
-        'GET',
-        `/v1/batches/${dispatched?.batchId}`,
-      );
-    assert.ok(await until(async () => (await batch()).status === 'completed', 60_000, 500));
-    assert.equal((await batch()).total, 1_200);
-    assert.equal((await batch()).counts.completed, 1_200);
-  });
+  await check(
+    'Research → Dispatch makes one batch of 1,200 companies, though answers get lost; Job → Get reads a job',
+    async () => {
+      const printed = await n8n.cli('execute', '--id=research', '--rawOutput');
+      const [dispatched] = outputItems(printed, 'Dispatch research');
+      assert.equal(dispatched?.accepted, 1_200);
+      assert.deepEqual(dispatched?.rejected, []);
+      const [job] = outputItems(printed, 'Get job');
+      assert.equal(job?.batchId, dispatched?.batchId);
+      const batch = () =>
+        call<{ status: string; total: number; counts: { completed: number } }>(
+          stack,
+          'GET',
+          `/v1/batches/${dispatched?.batchId}`,
+        );
+      assert.ok(await until(async () => (await batch()).status === 'completed', 60_000, 500));
+      assert.equal((await batch()).total, 1_200);
+      assert.equal((await batch()).counts.completed, 1_200);
+      const { data } = await call<{ data: unknown[] }>(stack, 'GET', '/v1/batches');
+      assert.equal(data.length, 1);
+      assert.equal(proxy.cut.filter((line) => line.startsWith('POST')).length, 2);
+    },
+  );
 
   await n8n.start();
   const test = (baseUrl: string, apiKey: string) =>

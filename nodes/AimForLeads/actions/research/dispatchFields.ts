@@ -6,14 +6,6 @@ const show = { resource: ['research'], operation: ['dispatch'] };
 
 export const fields: INodeProperties[] = [
   {
-    displayName:
-      'Each input item makes a batch of its own. For one batch over all items, turn on Execute Once in the settings and give a list, such as <code>{{ $input.all().map((item) => item.json.companyId) }}</code>',
-    name: 'oneBatchNotice',
-    type: 'notice',
-    default: '',
-    displayOptions: { show: { ...show, companies: ['ids', 'domains'] } },
-  },
-  {
     ...campaignField,
     description: 'The campaign whose companies to research',
     displayOptions: { show },
@@ -33,6 +25,14 @@ export const fields: INodeProperties[] = [
       { name: 'By ID', value: 'ids' },
     ],
     displayOptions: { show },
+  },
+  {
+    displayName:
+      'Each input item makes a batch of its own. For one batch over all items, turn on Execute Once in the settings and give a list, such as <code>{{ $input.all().map((item) => item.json.companyId) }}</code>',
+    name: 'oneBatchNotice',
+    type: 'notice',
+    default: '',
+    displayOptions: { show: { ...show, companies: ['ids', 'domains'] } },
   },
   {
     displayName: 'Company IDs',
