@@ -1,9 +1,9 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildLambdas } from '../scripts/build.ts';
-import { apiClient } from './api.ts';
+import { type Api, apiClient } from './api.ts';
 import { importCsv } from './demo/import.ts';
-import { follow } from './demo/progress.ts';
+import { type BatchState, follow } from './demo/progress.ts';
 import { report } from './demo/report.ts';
 import { sampleProviderName, startSampleProvider } from './sample-provider.ts';
 import { root } from './stack/paths.ts';
@@ -44,6 +44,7 @@ async function demo(): Promise<boolean> {
   const campaign = await api<{ id: string; name: string }>('POST', '/v1/campaigns', {
     name: `Demo ${new Date().toISOString().slice(0, 19).replace('T', ' ')}`,
   });
+  await tellOfEarlierRuns(api);
   const imported = await importCsv(api, campaign.id, csv);
 
   // A larger list gets a larger provider, so that the demo of ten thousand companies ends within minutes, too.
@@ -63,4 +64,13 @@ async function demo(): Promise<boolean> {
   );
   const ended = await follow(api, batch.batchId);
   return report({ stack, home, campaignId: campaign.id, batchId: batch.batchId, imported, ended });
+}
+
+/** Their jobs are older and share the provider, so they come first. */
+async function tellOfEarlierRuns(api: Api): Promise<void> {
+  const { data } = await api<{ data: BatchState[] }>('GET', '/v1/batches?limit=100');
+  const open = data.filter((batch) => batch.status === 'open');
+  const jobs = open.reduce((sum, { counts }) => sum + counts.queued + counts.processing, 0);
+  if (jobs > 0)
+    console.log(`\nAn earlier run was cut off: its ${jobs} open jobs are finished as well, and come first.`);
 }

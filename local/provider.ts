@@ -41,11 +41,12 @@ const timesAsked = new Map<string, number>();
 const seenAsks = new Set<string>();
 let asks = 0;
 
-/** What an ask meets, by its place among all asks. It is throttled often at first, and rarely on a long list. */
+/** What an ask meets, by its place among all asks: trouble often at first, and rarely on a long list. */
 function trouble(place: number): 'none' | 'hangs' | 'throttled' | 'crashes' {
   if (place === 3) return 'hangs';
-  if (place < 60 ? place % 11 === 5 : place % 100 === 5) return 'throttled';
-  return place % 17 === 9 ? 'crashes' : 'none';
+  const early = place < 60;
+  if (place % (early ? 11 : 100) === 5) return 'throttled';
+  return place % (early ? 17 : 50) === 9 ? 'crashes' : 'none';
 }
 
 const chance = (text: string) => createHash('sha256').update(text).digest().readUInt16BE(0);

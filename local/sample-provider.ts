@@ -7,18 +7,22 @@ import type { Api } from './api.ts';
 import { root } from './stack/paths.ts';
 
 export const sampleProviderName = 'sample-provider';
+const defaultConcurrency = 60;
 
 /**
  * Starts the sample provider as a process of its own and registers it, under the same name and secret at every start,
  * so that the jobs of an earlier run go on.
+ * @param concurrency companies at the provider at once; what it was at the last start when absent
  */
 export async function startSampleProvider(
   api: Api,
   home: string,
-  settings: { concurrency: number; instant?: boolean },
+  settings: { concurrency?: number; instant?: boolean } = {},
 ): Promise<{ url: string; stop(): Promise<void> }> {
   const file = join(home, 'sample-provider-secret');
-  const secret = existsSync(file) ? readFileSync(file, 'utf8').trim() : `whsec_${randomBytes(24).toString('base64')}`;
+  const secret = existsSync(file)
+    ? readFileSync(file, 'utf8').trim()
+    : `whsec_${randomBytes(24).toString('base64')}`;
   writeFileSync(file, secret, { mode: 0o600 });
   const child = spawn(
     process.execPath,
@@ -31,7 +35,7 @@ export async function startSampleProvider(
     url,
     secret,
     batchSize: 10,
-    concurrency: settings.concurrency,
+    concurrency: settings.concurrency ?? (await lastConcurrency(api)),
     timeoutMs: 4_000,
     leaseSeconds: 30,
     maxRetries: 3,
@@ -45,6 +49,16 @@ export async function startSampleProvider(
       await exited;
     },
   };
+}
+
+interface Provider {
+  name: string;
+  concurrency: number | null;
+}
+
+async function lastConcurrency(api: Api): Promise<number> {
+  const { data } = await api<{ data: Provider[] }>('GET', '/v1/providers?limit=5000');
+  return data.find((provider) => provider.name === sampleProviderName)?.concurrency ?? defaultConcurrency;
 }
 
 async function ready(child: ChildProcess): Promise<string> {

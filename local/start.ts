@@ -15,7 +15,9 @@ const { values } = parseArgs({
     data: { type: 'string' },
   },
 });
-const home = values.data ? resolve(process.env.INIT_CWD ?? process.cwd(), values.data) : resolve(root, '.aim');
+const home = values.data
+  ? resolve(process.env.INIT_CWD ?? process.cwd(), values.data)
+  : resolve(root, '.aim');
 const port = Number(values.port);
 if (!Number.isInteger(port) || port < 1 || port > 65_535) {
   console.error(`--port ${values.port}: give a number from 1 to 65535`);
@@ -36,7 +38,7 @@ try {
   const stack = await startStack({ home, port, host: values.host, say: console.log });
   stopping.push(stack.stop);
   const api = apiClient(stack.url, stack.apiKey);
-  const provider = await startSampleProvider(api, home, { concurrency: 40 });
+  const provider = await startSampleProvider(api, home);
   stopping.push(provider.stop);
   console.log(`
 The stack is up. Data, logs and the key lie in ${home}

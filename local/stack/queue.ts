@@ -13,7 +13,10 @@ const part = async <Exports>(file: string): Promise<Exports> =>
 
 interface Store {
   persistence?: Store;
-  allQueues(): Iterable<{ persistence?: Store }>;
+  allQueues(): Iterable<{
+    persistence?: Store;
+    inflightMessages: Map<string, { visibilityDeadline: number }>;
+  }>;
   load(...stores: Store[]): void;
   close(): void;
 }
@@ -37,6 +40,11 @@ export async function startQueue({ folder, port = 0 }: { folder: string; port?: 
   ]);
   persistence.load(sqsStore, snsStore, s3Store);
   for (const store of [sqsStore, snsStore, s3Store, ...sqsStore.allQueues()]) store.persistence = persistence;
+
+  // Whoever was working on these died with the last run: they come again at once, not when their time is over.
+  for (const queue of sqsStore.allQueues()) {
+    for (const taken of queue.inflightMessages.values()) taken.visibilityDeadline = Date.now();
+  }
 
   const app = buildApp({ logger: false, stores: { sqsStore, snsStore, s3Store } as never });
   await closeGaps(app);
