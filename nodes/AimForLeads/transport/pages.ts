@@ -53,6 +53,6 @@ export async function* pages(
     yield rows;
     left -= rows.length;
     // A short page, even an empty one, is not the end: only a missing cursor is.
-    cursor = rows.length < Number(asked.limit) ? null : page.next;
+    cursor = page.next;
   } while (cursor !== null && left > 0);
 }
