@@ -10,6 +10,7 @@ import { freePort, isFree } from './ports.ts';
 import { startPostgres } from './postgres.ts';
 import { startQueue } from './queue.ts';
 import { createQueues, localCredentials, sqsClient } from './queues.ts';
+import { resendWaiting } from './resend.ts';
 import { pollQueue } from './sqs-source.ts';
 import { type FunctionDefinition, readTemplate } from './template.ts';
 
@@ -71,7 +72,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     started.push(() => queue.stop());
     await applyMigrations(postgres.url);
     const db = connect(postgres.url);
-    const apiKey = await localKey(db, home).finally(() => db.close());
+    const apiKey = await resendWaiting(db)
+      .then(() => localKey(db, home))
+      .finally(() => db.close());
 
     const client = sqsClient(queue.endpoint);
     started.push(() => client.destroy());
