@@ -16,6 +16,8 @@ interface BulkAnswer {
 }
 
 const rowsPerCall = 1_000;
+/** Below the API's limit of 1 MiB a call. */
+const bytesPerCall = 900 * 1024;
 const shown = 8;
 
 /** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken. */
@@ -25,6 +27,7 @@ export async function importCsv(api: Api, campaignId: string, file: string): Pro
   const count: Imported = { rows: 0, companies: 0, doubles: 0, rejected: 0 };
   const notes: string[] = [];
   let chunk: CompanyLine[] = [];
+  let chunkBytes = 0;
 
   const flush = async () => {
     const rows = chunk.map(({ name, domain, attributes }) => ({
@@ -43,12 +46,17 @@ export async function importCsv(api: Api, campaignId: string, file: string): Pro
       notes.push(`row ${chunk[index]?.row}: not taken: ${errors?.[0]?.path} ${errors?.[0]?.message}`);
     }
     chunk = [];
+    chunkBytes = 0;
   };
 
   for await (const line of readCompanies(() => createReadStream(file))) {
     count.rows++;
-    if (line.status === 'company') chunk.push(line);
-    else if (line.status === 'double') {
+    if (line.status === 'company') {
+      const bytes = Buffer.byteLength(JSON.stringify(line));
+      if (chunkBytes + bytes > bytesPerCall) await flush();
+      chunk.push(line);
+      chunkBytes += bytes;
+    } else if (line.status === 'double') {
       count.doubles++;
       notes.push(`row ${line.row}: the same company as row ${line.of} (${line.company})`);
     } else {

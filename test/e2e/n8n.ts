@@ -88,7 +88,7 @@ export async function prepareN8n(program: string, folder: string): Promise<N8n> 
       onOrphaned(() => server?.kill('SIGKILL'));
       server.stdout?.pipe(log);
       server.stderr?.pipe(log);
-      const isUp = await until(() => answers(`${url}/rest/settings`), 90_000, 200);
+      const isUp = await until(() => isReady(`${url}/rest/settings`), 90_000, 200);
       if (!isUp) throw new Error(`n8n did not start in 90 s; see ${join(folder, 'n8n.log')}`);
       await rest('POST', '/rest/owner/setup', owner);
     },
@@ -109,14 +109,6 @@ const owner = {
   lastName: 'Owner',
   password: 'Only-for-this-test-1',
 };
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    return (await fetch(url)).ok;
-  } catch {
-    return false;
-  }
-}
 
 function environment(folder: string, port: number): NodeJS.ProcessEnv {
   return {
@@ -139,4 +131,12 @@ function environment(folder: string, port: number): NodeJS.ProcessEnv {
     N8N_UNVERIFIED_PACKAGES_ENABLED: 'true',
     N8N_DISABLED_MODULES: 'mcp-registry,instance-ai,chat-hub',
   };
+}
+
+/** While n8n starts, it answers 200 with a sentence in place of JSON. */
+async function isReady(url: string): Promise<boolean> {
+  const text = await fetch(url)
+    .then((response) => response.text())
+    .catch(() => '');
+  return text.startsWith('{');
 }
