@@ -20,6 +20,69 @@ create table api_keys (
 CREATE UNIQUE INDEX api_keys_hash ON public.api_keys USING btree (hash);
 CREATE INDEX api_keys_user ON public.api_keys USING btree (user_id);
 alter table api_keys enable row level security;
+alter table api_keys force row level security;
+create policy definer on api_keys for all to aim_definer using (true) with check (true);
+create policy worker on api_keys for all to aim_worker using (true) with check (true);
+grant select, update (last_used_at) on api_keys to aim_definer;
+grant delete, select (id, user_id, name, prefix, scopes, last_used_at, revoked_at, created_at) on api_keys to aim_worker;
+
+create table archive_chunks (
+  archive_id uuid not null,
+  table_name text not null,
+  number integer not null,
+  user_id uuid not null,
+  row_count integer not null,
+  sha256 bytea not null,
+  rows jsonb not null,
+  created_at timestamp with time zone not null default now(),
+  constraint archive_chunks_number_check CHECK ((number >= 1)),
+  constraint archive_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
+  constraint archive_chunks_rows_check CHECK ((jsonb_typeof(rows) = 'array'::text)),
+  constraint archive_chunks_sha256_check CHECK ((length(sha256) = 32)),
+  constraint archive_chunks_table_name_check CHECK ((table_name ~ '^[a-z_]{1,63}$'::text)),
+  constraint archive_chunks_archive_id_user_id_fkey FOREIGN KEY (archive_id, user_id) REFERENCES archived_campaigns(id, user_id) ON DELETE CASCADE,
+  constraint archive_chunks_pkey PRIMARY KEY (archive_id, table_name, number)
+);
+CREATE INDEX archive_chunks_user ON public.archive_chunks USING btree (user_id);
+alter table archive_chunks enable row level security;
+alter table archive_chunks force row level security;
+create policy definer on archive_chunks for all to aim_definer using (true) with check (true);
+create policy tenant on archive_chunks for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
+grant select on archive_chunks to aim_api;
+grant delete, insert, select, update on archive_chunks to aim_worker;
+
+create table archived_campaigns (
+  id uuid not null,
+  user_id uuid not null,
+  name text not null,
+  campaign jsonb not null,
+  state text not null,
+  totals jsonb not null default '{}'::jsonb,
+  checksum bytea,
+  schema_version text not null,
+  archived_at timestamp with time zone,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint archived_campaigns_campaign_check CHECK ((jsonb_typeof(campaign) = 'object'::text)),
+  constraint archived_campaigns_check CHECK (((state = 'archiving'::text) = (archived_at IS NULL))),
+  constraint archived_campaigns_check1 CHECK (((archived_at IS NULL) = (checksum IS NULL))),
+  constraint archived_campaigns_checksum_check CHECK ((length(checksum) = 32)),
+  constraint archived_campaigns_state_check CHECK ((state = ANY (ARRAY['archiving'::text, 'archived'::text, 'restoring'::text]))),
+  constraint archived_campaigns_totals_check CHECK ((jsonb_typeof(totals) = 'object'::text)),
+  constraint archived_campaigns_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archived_campaigns_pkey PRIMARY KEY (id),
+  constraint archived_campaigns_id_user_id_key UNIQUE (id, user_id)
+);
+CREATE INDEX archived_campaigns_page ON public.archived_campaigns USING btree (user_id, created_at, id);
+CREATE INDEX archived_campaigns_unfinished ON public.archived_campaigns USING btree (updated_at, id) WHERE (state <> 'archived'::text);
+alter table archived_campaigns enable row level security;
+alter table archived_campaigns force row level security;
+create policy definer on archived_campaigns for all to aim_definer using (true) with check (true);
+create policy tenant on archived_campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
+grant select on archived_campaigns to aim_api;
+grant delete, insert, select, update on archived_campaigns to aim_worker;
 
 create table auth.users (
   id uuid not null default uuidv7(),
@@ -27,6 +90,25 @@ create table auth.users (
   created_at timestamp with time zone not null default now(),
   constraint users_pkey PRIMARY KEY (id)
 );
+
+create table campaign_count_deltas (
+  id bigint not null,
+  user_id uuid not null,
+  campaign_id uuid not null,
+  companies integer not null default 0,
+  contacts integer not null default 0,
+  created_at timestamp with time zone not null default now(),
+  constraint campaign_count_deltas_check CHECK (((companies <> 0) OR (contacts <> 0))),
+  constraint campaign_count_deltas_pkey PRIMARY KEY (id)
+);
+CREATE INDEX campaign_count_deltas_campaign ON public.campaign_count_deltas USING btree (campaign_id) INCLUDE (companies, contacts);
+alter table campaign_count_deltas enable row level security;
+alter table campaign_count_deltas force row level security;
+create policy definer on campaign_count_deltas for all to aim_definer using (true) with check (true);
+create policy tenant on campaign_count_deltas for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on campaign_count_deltas for all to aim_worker using (true) with check (true);
+grant select on campaign_count_deltas to aim_api;
+grant delete, insert, select, update on campaign_count_deltas to aim_worker;
 
 create table campaigns (
   id uuid not null default uuidv7(),
@@ -37,6 +119,10 @@ create table campaigns (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  companies_count bigint not null default 0,
+  contacts_count bigint not null default 0,
+  counts_checked_at timestamp with time zone not null default now(),
+  deleted_at timestamp with time zone,
   constraint campaigns_check CHECK ((archived = (archived_at IS NOT NULL))),
   constraint campaigns_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   constraint campaigns_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
@@ -46,6 +132,48 @@ create table campaigns (
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
 alter table campaigns enable row level security;
+alter table campaigns force row level security;
+create policy definer on campaigns for all to aim_definer using (true) with check (true);
+create policy tenant on campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on campaigns for all to aim_worker using (true) with check (true);
+grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
+grant delete, insert, select, update on campaigns to aim_worker;
+
+create table change_floor (
+  singleton boolean not null default true,
+  xid xid8 not null default '0'::xid8,
+  constraint change_floor_singleton_check CHECK (singleton),
+  constraint change_floor_pkey PRIMARY KEY (singleton)
+);
+alter table change_floor enable row level security;
+alter table change_floor force row level security;
+create policy definer on change_floor for all to aim_definer using (true) with check (true);
+create policy floor on change_floor for select to aim_api using (true);
+create policy worker on change_floor for all to aim_worker using (true) with check (true);
+grant select on change_floor to aim_api;
+grant select on change_floor to aim_worker;
+
+create table changes (
+  at timestamp with time zone not null default now(),
+  xid xid8 not null default pg_current_xact_id(),
+  seq bigint not null default nextval('aim.changes_seq'::regclass),
+  user_id uuid not null,
+  campaign_id uuid,
+  entity text not null,
+  op text not null,
+  ids uuid[] not null,
+  constraint changes_entity_check CHECK ((entity = ANY (ARRAY['campaign'::text, 'company'::text, 'contact'::text, 'research'::text, 'prospect'::text, 'batch'::text, 'job'::text, 'provider'::text]))),
+  constraint changes_ids_check CHECK (((cardinality(ids) >= 1) AND (cardinality(ids) <= 1000))),
+  constraint changes_op_check CHECK ((op = ANY (ARRAY['insert'::text, 'update'::text, 'delete'::text, 'archive'::text, 'restore'::text, 'queued'::text, 'completed'::text, 'failed'::text, 'cancelled'::text])))
+) partition by RANGE (at);
+CREATE INDEX changes_feed ON public.changes USING btree (user_id, xid, seq);
+alter table changes enable row level security;
+alter table changes force row level security;
+create policy definer on changes for all to aim_definer using (true) with check (true);
+create policy tenant on changes for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on changes for all to aim_worker using (true) with check (true);
+grant select on changes to aim_api;
+grant select on changes to aim_worker;
 
 create table companies (
   id uuid not null default uuidv7(),
@@ -75,6 +203,12 @@ CREATE INDEX companies_campaign_page ON public.companies USING btree (campaign_i
 CREATE UNIQUE INDEX companies_natural_key ON public.companies USING btree (campaign_id, natural_key);
 CREATE INDEX companies_tenant_page ON public.companies USING btree (user_id, created_at, id);
 alter table companies enable row level security;
+alter table companies force row level security;
+create policy definer on companies for all to aim_definer using (true) with check (true);
+create policy tenant on companies for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on companies for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on companies to aim_api;
+grant delete, insert, select, update on companies to aim_worker;
 
 create table company_research (
   id uuid not null default uuidv7(),
@@ -100,6 +234,12 @@ CREATE INDEX company_research_company_page ON public.company_research USING btre
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
 alter table company_research enable row level security;
+alter table company_research force row level security;
+create policy definer on company_research for all to aim_definer using (true) with check (true);
+create policy tenant on company_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on company_research for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on company_research to aim_api;
+grant delete, insert, select, update on company_research to aim_worker;
 
 create table contacts (
   id uuid not null default uuidv7(),
@@ -130,6 +270,12 @@ CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, c
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
 alter table contacts enable row level security;
+alter table contacts force row level security;
+create policy definer on contacts for all to aim_definer using (true) with check (true);
+create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on contacts for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on contacts to aim_api;
+grant delete, insert, select, update on contacts to aim_worker;
 
 create table dead_letters (
   id uuid not null default uuidv7(),
@@ -147,6 +293,12 @@ create table dead_letters (
 CREATE INDEX dead_letters_fingerprint ON public.dead_letters USING btree (fingerprint, created_at);
 CREATE UNIQUE INDEX dead_letters_message ON public.dead_letters USING btree (queue, message_id);
 alter table dead_letters enable row level security;
+alter table dead_letters force row level security;
+create policy definer on dead_letters for all to aim_definer using (true) with check (true);
+create policy tenant on dead_letters for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on dead_letters for all to aim_worker using (true) with check (true);
+grant select on dead_letters to aim_api;
+grant delete, insert, select, update on dead_letters to aim_worker;
 
 create table idempotency_keys (
   user_id uuid not null,
@@ -162,6 +314,12 @@ create table idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (created_at);
 alter table idempotency_keys enable row level security;
+alter table idempotency_keys force row level security;
+create policy definer on idempotency_keys for all to aim_definer using (true) with check (true);
+create policy tenant on idempotency_keys for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on idempotency_keys for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on idempotency_keys to aim_api;
+grant delete, insert, select, update on idempotency_keys to aim_worker;
 
 create table prospect_research (
   id uuid not null default uuidv7(),
@@ -189,6 +347,12 @@ CREATE UNIQUE INDEX prospect_research_natural_key ON public.prospect_research US
 CREATE INDEX prospect_research_research_page ON public.prospect_research USING btree (company_research_id, created_at, id);
 CREATE INDEX prospect_research_tenant_page ON public.prospect_research USING btree (user_id, created_at, id);
 alter table prospect_research enable row level security;
+alter table prospect_research force row level security;
+create policy definer on prospect_research for all to aim_definer using (true) with check (true);
+create policy tenant on prospect_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on prospect_research for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on prospect_research to aim_api;
+grant delete, insert, select, update on prospect_research to aim_worker;
 
 create table research_attempts (
   id uuid not null,
@@ -211,6 +375,13 @@ CREATE INDEX research_attempts_ask ON public.research_attempts USING btree (ask_
 CREATE INDEX research_attempts_job ON public.research_attempts USING btree (job_id, started_at);
 CREATE INDEX research_attempts_provider ON public.research_attempts USING btree (provider_id);
 alter table research_attempts enable row level security;
+alter table research_attempts force row level security;
+create policy definer on research_attempts for all to aim_definer using (true) with check (true);
+create policy tenant on research_attempts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on research_attempts for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on research_attempts to aim_api;
+grant select on research_attempts to aim_definer;
+grant delete, insert, select, update on research_attempts to aim_worker;
 
 create table research_batches (
   id uuid not null default uuidv7(),
@@ -231,11 +402,18 @@ create table research_batches (
   finished_at timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  resume_url text,
+  resume_state text not null default 'none'::text,
+  resume_attempts integer not null default 0,
+  resume_at timestamp with time zone,
   constraint research_batches_check CHECK (((status = 'open'::text) = (finished_at IS NULL))),
   constraint research_batches_check1 CHECK (((status <> 'completed'::text) OR ((sealed_at IS NOT NULL) AND (expanded_at IS NOT NULL)))),
   constraint research_batches_check2 CHECK (((expanded_to_created_at IS NULL) = (expanded_to_id IS NULL))),
   constraint research_batches_kind_check CHECK ((kind ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
   constraint research_batches_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
+  constraint research_batches_resume CHECK ((((resume_url IS NULL) = (resume_state = 'none'::text)) AND ((resume_state = 'due'::text) = (resume_at IS NOT NULL)) AND ((resume_state <> 'waiting'::text) OR (status = 'open'::text)) AND (resume_attempts >= 0))),
+  constraint research_batches_resume_state CHECK ((resume_state = ANY (ARRAY['none'::text, 'waiting'::text, 'due'::text, 'done'::text, 'failed'::text]))),
+  constraint research_batches_resume_url CHECK (((length(resume_url) <= 4000) AND (resume_url ~ '^https?://'::text))),
   constraint research_batches_status_check CHECK ((status = ANY (ARRAY['open'::text, 'completed'::text, 'cancelled'::text]))),
   constraint research_batches_total_check CHECK ((total >= 0)),
   constraint research_batches_campaign_id_user_id_fkey FOREIGN KEY (campaign_id, user_id) REFERENCES campaigns(id, user_id) ON DELETE CASCADE,
@@ -247,6 +425,12 @@ CREATE INDEX research_batches_open ON public.research_batches USING btree (deadl
 CREATE INDEX research_batches_provider ON public.research_batches USING btree (provider_id);
 CREATE INDEX research_batches_tenant_page ON public.research_batches USING btree (user_id, created_at, id);
 alter table research_batches enable row level security;
+alter table research_batches force row level security;
+create policy definer on research_batches for all to aim_definer using (true) with check (true);
+create policy tenant on research_batches for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on research_batches for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on research_batches to aim_api;
+grant delete, insert, select, update on research_batches to aim_worker;
 
 create table research_jobs (
   id uuid not null default uuidv7(),
@@ -271,6 +455,7 @@ create table research_jobs (
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
+  leader_id uuid,
   constraint research_jobs_check CHECK (((status = 'processing'::text) = (lease_until IS NOT NULL))),
   constraint research_jobs_check1 CHECK (((status <> 'processing'::text) OR (attempt_id IS NOT NULL))),
   constraint research_jobs_check2 CHECK (((accepted_at IS NULL) OR (status = 'processing'::text))),
@@ -279,6 +464,7 @@ create table research_jobs (
   constraint research_jobs_check5 CHECK ((((status = 'failed'::text) = (error_code IS NOT NULL)) OR (status = ANY (ARRAY['queued'::text, 'processing'::text])))),
   constraint research_jobs_crash_count_check CHECK ((crash_count >= 0)),
   constraint research_jobs_error_message_check CHECK ((length(error_message) <= 2000)),
+  constraint research_jobs_leader CHECK (((leader_id IS NULL) OR ((leader_id <> id) AND (status <> 'processing'::text)))),
   constraint research_jobs_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
   constraint research_jobs_retry_count_check CHECK ((retry_count >= 0)),
   constraint research_jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
@@ -294,6 +480,12 @@ CREATE INDEX research_jobs_fed ON public.research_jobs USING btree (provider_id,
 CREATE INDEX research_jobs_leased ON public.research_jobs USING btree (provider_id, lease_until) WHERE (status = 'processing'::text);
 CREATE INDEX research_jobs_unfed ON public.research_jobs USING btree (provider_id, priority, run_at, id) WHERE ((status = 'queued'::text) AND (fed_until IS NULL));
 alter table research_jobs enable row level security;
+alter table research_jobs force row level security;
+create policy definer on research_jobs for all to aim_definer using (true) with check (true);
+create policy tenant on research_jobs for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on research_jobs for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on research_jobs to aim_api;
+grant delete, insert, select, update on research_jobs to aim_worker;
 
 create table research_providers (
   id uuid not null default uuidv7(),
@@ -331,6 +523,100 @@ create table research_providers (
 );
 CREATE INDEX research_providers_page ON public.research_providers USING btree (user_id, created_at, id);
 alter table research_providers enable row level security;
+alter table research_providers force row level security;
+create policy definer on research_providers for all to aim_definer using (true) with check (true);
+create policy tenant on research_providers for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on research_providers for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on research_providers to aim_api;
+grant select on research_providers to aim_definer;
+grant delete, insert, select, update on research_providers to aim_worker;
+
+create table subscriptions (
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  key text not null,
+  url text not null,
+  secret text not null,
+  events text[] not null,
+  filter jsonb not null default '{}'::jsonb,
+  status text not null default 'active'::text,
+  cursor_epoch text not null,
+  cursor_xid xid8 not null,
+  cursor_seq bigint not null,
+  cursor_offset integer not null default 0,
+  lease_until timestamp with time zone,
+  lease_id uuid,
+  failure_count integer not null default 0,
+  next_at timestamp with time zone not null default now(),
+  error_code text,
+  error_message text,
+  version bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint subscriptions_check CHECK (((lease_until IS NULL) = (lease_id IS NULL))),
+  constraint subscriptions_check1 CHECK (((status <> 'disabled'::text) OR (error_code IS NOT NULL))),
+  constraint subscriptions_cursor_offset_check CHECK (((cursor_offset >= 0) AND (cursor_offset <= 1000))),
+  constraint subscriptions_error_message_check CHECK ((length(error_message) <= 2000)),
+  constraint subscriptions_events_check CHECK (((cardinality(events) >= 1) AND (cardinality(events) <= 50))),
+  constraint subscriptions_failure_count_check CHECK ((failure_count >= 0)),
+  constraint subscriptions_filter_check CHECK ((jsonb_typeof(filter) = 'object'::text)),
+  constraint subscriptions_key_check CHECK ((key ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
+  constraint subscriptions_secret_check CHECK ((secret ~~ 'whsec\_%'::text)),
+  constraint subscriptions_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'disabled'::text]))),
+  constraint subscriptions_url_check CHECK (((length(url) <= 2000) AND (url ~ '^https?://'::text))),
+  constraint subscriptions_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint subscriptions_pkey PRIMARY KEY (id),
+  constraint subscriptions_user_id_key_key UNIQUE (user_id, key)
+);
+CREATE INDEX subscriptions_due ON public.subscriptions USING btree (next_at, id) WHERE (status = 'active'::text);
+CREATE INDEX subscriptions_page ON public.subscriptions USING btree (user_id, created_at, id);
+alter table subscriptions enable row level security;
+alter table subscriptions force row level security;
+create policy definer on subscriptions for all to aim_definer using (true) with check (true);
+create policy tenant on subscriptions for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy worker on subscriptions for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on subscriptions to aim_api;
+grant delete, insert, select, update on subscriptions to aim_worker;
+
+CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
+ RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    with stale as (
+      -- Skipped when another request is just noting the same: nobody waits for this.
+      select k.id from api_keys k
+      where k.hash = key_hash and k.revoked_at is null
+        and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
+      for update skip locked
+    ), touched as (
+      update api_keys k set last_used_at = now() from stale where k.id = stale.id
+    )
+    select k.user_id, k.id, k.name, k.prefix, k.scopes from api_keys k where k.hash = key_hash and k.revoked_at is null
+  $function$
+;
+alter function aim.authenticate(bytea) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
+ RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    select p.user_id, p.id, p.secret
+    from research_attempts a join research_providers p on p.id = a.provider_id
+    where a.ask_id = ask limit 1
+  $function$
+;
+alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.tenant()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $function$;
 
 CREATE OR REPLACE FUNCTION auth.uid()
  RETURNS uuid

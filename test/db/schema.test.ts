@@ -65,9 +65,10 @@ test.each([
   await expect(db.query(statement)).rejects.toMatchObject({ code: '23514' });
 });
 
-test('every table denies everyone but its owner until there are policies', async () => {
+test('every table forces row level security, on its owner too', async () => {
   const open = await db.query(sql('test.rls')`
     select relname from pg_class
-    where relkind = 'r' and relnamespace = 'public'::regnamespace and not relrowsecurity and relname <> 'aim_migrations'`);
+    where relkind in ('r', 'p') and relnamespace = 'public'::regnamespace and relname <> 'aim_migrations'
+      and not (relrowsecurity and relforcerowsecurity)`);
   expect(open).toEqual([]);
 });
