@@ -7,7 +7,7 @@ export interface SlowStatements {
 }
 
 /** Never the text or the parameters: they may carry names and addresses of people. */
-export interface SlowStatement {
+export type SlowStatement = {
   /** As given to `sql(…)`, and found in the leading comment of pg_stat_statements. */
   statement: string;
   ms: number;
@@ -15,7 +15,7 @@ export interface SlowStatement {
   rows?: number;
   /** SQLSTATE or the name of the error. */
   failed?: string;
-}
+};
 
 /** Runs a statement and logs it when it was slow. Waiting for a connection of the pool is not part of its time. */
 export async function timed<Result extends { rowCount: number | null }>(
