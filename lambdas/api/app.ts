@@ -7,7 +7,7 @@ import { callbacks } from './callbacks.ts';
 import { campaigns } from './campaigns.ts';
 import { companies } from './companies.ts';
 import { contacts } from './contacts.ts';
-import type { ApiDeps, ApiEnv } from './context.ts';
+import type { ApiEnv, UnboundDeps } from './context.ts';
 import { describe } from './openapi.ts';
 import { answerProblem, HttpError } from './problems.ts';
 import { providers } from './providers.ts';
@@ -16,10 +16,11 @@ import { router } from './routes.ts';
 import { service } from './service.ts';
 
 /** The whole HTTP API over its dependencies; `app.request(…)` is enough to test it. */
-export function buildApp(deps: ApiDeps): OpenAPIHono<ApiEnv> {
+export function buildApp(deps: UnboundDeps): OpenAPIHono<ApiEnv> {
   const app = router();
   app.use('*', async (c, next) => {
     const startedAt = deps.clock();
+    c.set('unbound', deps);
     c.set('deps', deps);
     c.set('requestId', c.env?.lambdaContext?.awsRequestId ?? randomUUID());
     await next();

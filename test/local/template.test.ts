@@ -85,7 +85,7 @@ test.each([
   ],
   [
     'a variable without a value',
-    `\${env:DATABASE_URL, ''}`,
+    `\${env:WORKER_DATABASE_URL, ''}`,
     `\${env:NOT_SET_ANYWHERE}`,
     'no value and no default',
   ],
