@@ -117,9 +117,15 @@ begin
 end
 $body$;
 
--- The migrator's own table stands in public as well.
+-- Sequences are granted by Supabase as well, and the migrator's own table stands in public too.
 do $body$
 begin
+  if to_regrole('authenticated') is not null then
+    revoke all on sequence campaign_count_deltas_id_seq from anon, authenticated;
+    if to_regclass('public.aim_migrations_id_seq') is not null then
+      revoke all on sequence public.aim_migrations_id_seq from anon, authenticated;
+    end if;
+  end if;
   if to_regclass('public.aim_migrations') is not null then
     revoke all on public.aim_migrations from public;
     if to_regrole('authenticated') is not null then
