@@ -108,6 +108,7 @@ create policy definer on campaign_count_deltas for all to aim_definer using (tru
 create policy tenant on campaign_count_deltas for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on campaign_count_deltas for all to aim_worker using (true) with check (true);
 grant select on campaign_count_deltas to aim_api;
+grant insert on campaign_count_deltas to aim_definer;
 grant delete, insert, select, update on campaign_count_deltas to aim_worker;
 
 create table campaigns (
@@ -130,13 +131,16 @@ create table campaigns (
   constraint campaigns_id_user_id_key UNIQUE (id, user_id)
 );
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
+CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
+CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
 alter table campaigns enable row level security;
 alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
 grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
+grant select (id) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
 
 create table change_floor (
@@ -173,7 +177,7 @@ create policy definer on changes for all to aim_definer using (true) with check 
 create policy tenant on changes for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on changes for all to aim_worker using (true) with check (true);
 grant select on changes to aim_api;
-grant select on changes to aim_worker;
+grant delete, select on changes to aim_worker;
 
 create table companies (
   id uuid not null default uuidv7(),
@@ -209,6 +213,9 @@ create policy tenant on companies for all to aim_api using ((user_id = ( SELECT 
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
 grant delete, insert, select, update on companies to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
 
 create table company_research (
   id uuid not null default uuidv7(),
@@ -276,6 +283,9 @@ create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT a
 create policy worker on contacts for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on contacts to aim_api;
 grant delete, insert, select, update on contacts to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
 
 create table dead_letters (
   id uuid not null default uuidv7(),
@@ -597,6 +607,67 @@ AS $function$
   $function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then -n else 0 end,
+    case tg_table_name when 'contacts' then -n else 0 end
+  from (select user_id, campaign_id, count(*) as n from removed group by user_id, campaign_id) counted
+  -- Rows that go because their campaign went count for nobody.
+  where exists (select from campaigns c where c.id = counted.campaign_id);
+  return null;
+end
+$function$
+;
+alter function aim.count_deleted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then count(*) else 0 end,
+    case tg_table_name when 'contacts' then count(*) else 0 end
+  from added group by user_id, campaign_id;
+  return null;
+end
+$function$
+;
+alter function aim.count_inserted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_moved()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then sum(n) else 0 end,
+    case tg_table_name when 'contacts' then sum(n) else 0 end
+  from (
+    select user_id, campaign_id, -1 as n from before
+    union all
+    select user_id, campaign_id, 1 from after
+  ) moved
+  group by user_id, campaign_id having sum(n) <> 0;
+  return null;
+end
+$function$
+;
+alter function aim.count_moved() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
