@@ -1,5 +1,8 @@
 -- Up Migration
 
+-- Parents first, as writers take them. Readers go on: triggers are made without shutting them out.
+lock table campaigns, companies, contacts in share row exclusive mode;
+
 -- Exact counts without a lock that writers meet at: each statement on companies or contacts appends what it added to
 -- or took from each campaign, in its own transaction, so that a snapshot sees rows and deltas together or neither.
 -- Statement-level with transition tables: one row per campaign and statement, for COPY and ON CONFLICT too.
@@ -79,6 +82,7 @@ grant delete on changes to aim_worker;
 
 -- Down Migration
 
+lock table campaigns, companies, contacts in access exclusive mode;
 revoke delete on changes from aim_worker;
 drop index campaigns_deleted;
 drop index campaigns_unproved;
