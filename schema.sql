@@ -798,7 +798,7 @@ begin
     when 'UPDATE' then
       insert into changes (user_id, entity, op, ids)
       select a.user_id, 'provider', 'update', array[a.id] from after a join before b on b.id = a.id
-      where a.version <> b.version;
+      where a.version <> b.version or a.paused_until is distinct from b.paused_until;
     when 'DELETE' then
       insert into changes (user_id, entity, op, ids)
       select user_id, 'provider', 'delete', array[id] from before;

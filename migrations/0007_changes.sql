@@ -114,7 +114,7 @@ begin
 end
 $body$;
 
--- Providers belong to no campaign. Permits and pauses move all the time and raise no version.
+-- Providers belong to no campaign. Permits move all the time and raise no version; a pause is shown, so it is told.
 create function aim.note_providers() returns trigger
   language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$
 begin
@@ -125,7 +125,7 @@ begin
     when 'UPDATE' then
       insert into changes (user_id, entity, op, ids)
       select a.user_id, 'provider', 'update', array[a.id] from after a join before b on b.id = a.id
-      where a.version <> b.version;
+      where a.version <> b.version or a.paused_until is distinct from b.paused_until;
     when 'DELETE' then
       insert into changes (user_id, entity, op, ids)
       select user_id, 'provider', 'delete', array[id] from before;

@@ -1,6 +1,7 @@
 import { fold } from '../campaigns/counts/fold.ts';
 import { reconcile } from '../campaigns/counts/reconcile.ts';
 import { removeDeleted } from '../campaigns/delete.ts';
+import { maintainChanges } from '../changes/maintain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { endBatches, expand } from './batches.ts';
@@ -13,7 +14,7 @@ const rowsPerChunk = 1_000;
 /**
  * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, goes on with unfinished
  * batches, ends those past their deadline or whose end was missed, feeds, forgets old idempotency keys, removes what
- * was deleted, folds the counts and proves some of them. Every step works in chunks that commit on their own and skip
+ * was deleted, folds the counts and proves some of them, and keeps the change feed's partitions. Every step works in chunks that commit on their own and skip
  * locked rows, so two sweeps at once do no harm.
  * @param remainingMs how long this invocation may still run
  */
@@ -43,6 +44,7 @@ export async function sweep(
   const { removed } = await removeDeleted(db, atMost(20_000));
   const folded = await fold(db, atMost(5_000));
   await proveCounts(deps, atMost(5_000));
+  await maintainChanges(deps);
   deps.log.info('research.swept', {
     expired,
     lost,

@@ -20,7 +20,9 @@ import {
   Repeat,
   readProblems,
   reads,
+  readsCached,
   router,
+  unchanged,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -30,9 +32,9 @@ const list = createRoute({
   path: '/v1/campaigns',
   summary: 'List campaigns, newest first',
   tags: ['Campaigns'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { query: CampaignQuery },
-  responses: { 200: json(CampaignPage, 'A page of campaigns.'), ...problems },
+  responses: { 200: json(CampaignPage, 'A page of campaigns.'), 304: unchanged, ...problems },
 });
 
 const get = createRoute({
@@ -40,9 +42,9 @@ const get = createRoute({
   path: '/v1/campaigns/{id}',
   summary: 'Get a campaign',
   tags: ['Campaigns'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Campaign, 'The campaign.'), ...readProblems },
+  responses: { 200: json(Campaign, 'The campaign.'), 304: unchanged, ...readProblems },
 });
 
 const create = createRoute({
