@@ -6,6 +6,7 @@ import { sql } from '../../core/db/sql.ts';
 import { aClient, anApi, type Client } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aProvider, aTenant, someCompanies } from '../support/factories.ts';
+import { horizonPassed } from '../support/horizon.ts';
 
 let db: TestDatabase;
 let client: Client;
@@ -15,7 +16,10 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-const here = async (who = client): Promise<string> => (await who.get('/v1/changes')).body.next;
+const here = async (who = client): Promise<string> => {
+  await horizonPassed(db);
+  return (await who.get('/v1/changes')).body.next;
+};
 
 /** Follows until `count` changes have come; other databases of the cluster may hold the feed up for a moment. */
 async function follow(after: string, count: number, { query = '', who = client } = {}) {
@@ -67,7 +71,11 @@ test('a statement over many rows makes changes of up to 1,000 ids, read in parts
   // Three changes in nine answers; an answer that ends one change begins the next.
   const { changes } = await follow(after, 11, { query: '&limit=300' });
   const read = changes.flatMap((change) => change.ids);
-  expect([read.length, new Set(read).size, read.every((id) => ids.includes(id))]).toEqual([2_500, 2_500, true]);
+  expect([read.length, new Set(read).size, read.every((id) => ids.includes(id))]).toEqual([
+    2_500,
+    2_500,
+    true,
+  ]);
   expect(changes.every((change) => change.ids.length <= 300)).toBe(true);
   expect(new Set(changes.map((change) => change.id)).size).toBe(changes.length);
 });
@@ -125,7 +133,7 @@ test('jobs tell the states they reach: queued, ended, and queued again by a pers
 test('archiving a campaign of 10,000 rows, restoring it and deleting it is one change each', async () => {
   const campaignId = await aCampaign(db, client.tenantId);
   await someCompanies(db, client.tenantId, campaignId, 10_000);
-  const after = (await follow(await here(), 0)).next;
+  const after = await here();
   const set = (what: string) =>
     db.query({
       statement: 'test.set',
@@ -146,7 +154,7 @@ test('archiving a campaign of 10,000 rows, restoring it and deleting it is one c
 
 test('a transaction that is rolled back leaves nothing; a slow one holds the feed up and is not passed over', async () => {
   const campaignId = await aCampaign(db, client.tenantId);
-  const after = (await follow(await here(), 0)).next;
+  const after = await here();
   const rolledBack = db.transaction(async (tx) => {
     await someCompanies(tx, client.tenantId, campaignId, 1);
     throw new Error('changed my mind');
@@ -177,7 +185,7 @@ test('a transaction that is rolled back leaves nothing; a slow one holds the fee
 });
 
 test('a long poll ends with the change it waits for', async () => {
-  const after = (await follow(await here(), 0)).next;
+  const after = await here();
   const waiting = client.get(`/v1/changes?after=${after}&wait=20`);
   const campaignId = await aCampaign(db, client.tenantId);
   const { body } = await waiting;
@@ -275,6 +283,7 @@ describe('partitions', () => {
     });
     await own.query(sql('test.old')`
       insert into changes (at, user_id, entity, op, ids) values ('2020-01-01', ${tenantId}, 'provider', 'insert', array[uuidv7()])`);
+    await horizonPassed(own);
     const kept = await position({ db: bound });
     await maintainChanges({ db: own.asWorker, log });
     expect(await days(own)).not.toContain('aim.changes_20200101');
