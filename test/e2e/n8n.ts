@@ -92,6 +92,15 @@ export async function prepareN8n(program: string, folder: string, databaseUrl: s
       const isUp = await until(() => isReady(`${url}/rest/settings`), 90_000, 200);
       if (!isUp) throw new Error(`n8n did not start in 90 s; see ${join(folder, 'n8n.log')}`);
       await rest('POST', '/rest/owner/setup', owner);
+      // A session begun while n8n was still starting may be refused later: sign in until it holds.
+      const { email: emailOrLdapLoginId, password } = owner;
+      const signIn = async () => {
+        await rest('POST', '/rest/login', { emailOrLdapLoginId, password });
+        await rest('GET', '/rest/login');
+        return true;
+      };
+      const isIn = await until(() => signIn().catch(() => false), 60_000, 500);
+      if (!isIn) throw new Error(`nobody can sign in to n8n; see ${join(folder, 'n8n.log')}`);
     },
     async stop() {
       if (!server || server.exitCode !== null) return;
