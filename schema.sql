@@ -108,6 +108,7 @@ create policy definer on campaign_count_deltas for all to aim_definer using (tru
 create policy tenant on campaign_count_deltas for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on campaign_count_deltas for all to aim_worker using (true) with check (true);
 grant select on campaign_count_deltas to aim_api;
+grant insert on campaign_count_deltas to aim_definer;
 grant delete, insert, select, update on campaign_count_deltas to aim_worker;
 
 create table campaigns (
@@ -130,18 +131,26 @@ create table campaigns (
   constraint campaigns_id_user_id_key UNIQUE (id, user_id)
 );
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
+CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
+CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
 alter table campaigns enable row level security;
 alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
 grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
+grant select, select (id) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.campaigns REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.campaigns REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.campaigns REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 
 create table change_floor (
   singleton boolean not null default true,
   xid xid8 not null default '0'::xid8,
+  mark xid8 not null default '0'::xid8,
+  marked_at timestamp with time zone not null default now(),
   constraint change_floor_singleton_check CHECK (singleton),
   constraint change_floor_pkey PRIMARY KEY (singleton)
 );
@@ -151,7 +160,7 @@ create policy definer on change_floor for all to aim_definer using (true) with c
 create policy floor on change_floor for select to aim_api using (true);
 create policy worker on change_floor for all to aim_worker using (true) with check (true);
 grant select on change_floor to aim_api;
-grant select on change_floor to aim_worker;
+grant select, update (mark, marked_at) on change_floor to aim_worker;
 
 create table changes (
   at timestamp with time zone not null default now(),
@@ -173,7 +182,8 @@ create policy definer on changes for all to aim_definer using (true) with check 
 create policy tenant on changes for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on changes for all to aim_worker using (true) with check (true);
 grant select on changes to aim_api;
-grant select on changes to aim_worker;
+grant insert on changes to aim_definer;
+grant delete, select on changes to aim_worker;
 
 create table companies (
   id uuid not null default uuidv7(),
@@ -209,6 +219,12 @@ create policy tenant on companies for all to aim_api using ((user_id = ( SELECT 
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
 grant delete, insert, select, update on companies to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 
 create table company_research (
   id uuid not null default uuidv7(),
@@ -240,6 +256,9 @@ create policy tenant on company_research for all to aim_api using ((user_id = ( 
 create policy worker on company_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on company_research to aim_api;
 grant delete, insert, select, update on company_research to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 
 create table contacts (
   id uuid not null default uuidv7(),
@@ -276,6 +295,12 @@ create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT a
 create policy worker on contacts for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on contacts to aim_api;
 grant delete, insert, select, update on contacts to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER note_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 
 create table dead_letters (
   id uuid not null default uuidv7(),
@@ -353,6 +378,9 @@ create policy tenant on prospect_research for all to aim_api using ((user_id = (
 create policy worker on prospect_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on prospect_research to aim_api;
 grant delete, insert, select, update on prospect_research to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 
 create table research_attempts (
   id uuid not null,
@@ -431,6 +459,9 @@ create policy tenant on research_batches for all to aim_api using ((user_id = ( 
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 
 create table research_jobs (
   id uuid not null default uuidv7(),
@@ -486,6 +517,9 @@ create policy tenant on research_jobs for all to aim_api using ((user_id = ( SEL
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_jobs to aim_api;
 grant delete, insert, select, update on research_jobs to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 
 create table research_providers (
   id uuid not null default uuidv7(),
@@ -530,6 +564,9 @@ create policy worker on research_providers for all to aim_worker using (true) wi
 grant delete, insert, select, update on research_providers to aim_api;
 grant select on research_providers to aim_definer;
 grant delete, insert, select, update on research_providers to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_providers REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_providers REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_providers REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
 
 create table subscriptions (
   id uuid not null default uuidv7(),
@@ -598,6 +635,76 @@ AS $function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.cluster_epoch()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select to_hex(system_identifier) || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from pg_control_system()
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.count_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then -n else 0 end,
+    case tg_table_name when 'contacts' then -n else 0 end
+  from (select user_id, campaign_id, count(*) as n from removed group by user_id, campaign_id) counted
+  -- Rows that go because their campaign went count for nobody.
+  where exists (select from campaigns c where c.id = counted.campaign_id);
+  return null;
+end
+$function$
+;
+alter function aim.count_deleted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then count(*) else 0 end,
+    case tg_table_name when 'contacts' then count(*) else 0 end
+  from added group by user_id, campaign_id;
+  return null;
+end
+$function$
+;
+alter function aim.count_inserted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_moved()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then sum(n) else 0 end,
+    case tg_table_name when 'contacts' then sum(n) else 0 end
+  from (
+    select user_id, campaign_id, -1 as n from before
+    union all
+    select user_id, campaign_id, 1 from after
+  ) moved
+  group by user_id, campaign_id having sum(n) <> 0;
+  return null;
+end
+$function$
+;
+alter function aim.count_moved() owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
  LANGUAGE sql
@@ -610,6 +717,219 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+AS $function$
+declare
+  day date;
+  name text;
+  made int := 0;
+begin
+  -- Two sweeps at once: the second leaves it to the first.
+  if not pg_try_advisory_xact_lock(hashtext('aim.change_partitions')) then
+    return 0;
+  end if;
+  for day in select generate_series(current_date, current_date + days_ahead, interval '1 day')::date loop
+    name := 'changes_' || to_char(day, 'YYYYMMDD');
+    continue when to_regclass(format('aim.%I', name)) is not null;
+    execute format('create table aim.%I (like public.changes including defaults including constraints)', name);
+    execute format(
+      'with moved as (delete from aim.changes_default where at >= %L and at < %L returning *) insert into aim.%I select * from moved',
+      day, day + 1, name);
+    execute format('alter table public.changes attach partition aim.%I for values from (%L) to (%L)', name, day, day + 1);
+    made := made + 1;
+  end loop;
+  return made;
+exception when lock_not_available then
+  return 0;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.note_campaigns()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', 'insert', array[id] from after;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', op, array[id]
+      from (
+        select a.user_id, a.id, case
+          when a.deleted_at is not null then case when b.deleted_at is null then 'delete' end
+          when a.archived and not b.archived then 'archive'
+          when b.archived and not a.archived then 'restore'
+          when a.version <> b.version then 'update'
+        end as op
+        from after a join before b on b.id = a.id
+      ) n
+      where op is not null;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', 'delete', array[id] from before where deleted_at is null;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_campaigns() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_providers()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, entity, op, ids)
+      select user_id, 'provider', 'insert', array[id] from after;
+    when 'UPDATE' then
+      insert into changes (user_id, entity, op, ids)
+      select a.user_id, 'provider', 'update', array[a.id] from after a join before b on b.id = a.id
+      where a.version <> b.version;
+    when 'DELETE' then
+      insert into changes (user_id, entity, op, ids)
+      select user_id, 'provider', 'delete', array[id] from before;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_providers() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_rows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'insert', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from after
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'update', array_agg(n.id)
+      from (
+        select a.user_id, a.campaign_id, a.id, (row_number() over (partition by a.campaign_id) - 1) / 1000 as part
+        from after a join before b on b.id = a.id where a.version <> b.version
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from before
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_rows() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_states()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], case tg_argv[0] when 'job' then 'queued' else 'insert' end, array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from after
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], n.status, array_agg(n.id)
+      from (
+        select a.user_id, a.campaign_id, a.status, a.id,
+          (row_number() over (partition by a.campaign_id, a.status) - 1) / 1000 as part
+        from after a join before b on b.id = a.id
+        where a.status <> b.status and (
+          a.status in ('completed', 'failed', 'cancelled')
+          or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
+        )
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.status, n.part;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from before
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_states() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.prune_changes(retention_days integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+AS $function$
+declare
+  old record;
+  highest xid8;
+  pruned int := 0;
+begin
+  if retention_days < 1 then
+    raise exception 'retention is at least a day' using errcode = '22023';
+  end if;
+  if not pg_try_advisory_xact_lock(hashtext('aim.change_partitions')) then
+    return 0;
+  end if;
+  for old in
+    select c.oid::regclass as partition from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'public.changes'::regclass and c.relname ~ '^changes_\d{8}$'
+      and to_date(right(c.relname, 8), 'YYYYMMDD') < current_date - retention_days
+    order by c.relname
+  loop
+    execute format('select xid from %s order by xid desc limit 1', old.partition) into highest;
+    if highest is not null then
+      update change_floor set xid = greatest(xid, highest);
+    end if;
+    execute format('drop table %s', old.partition);
+    pruned := pruned + 1;
+  end loop;
+  return pruned;
+exception when lock_not_available then
+  return 0;
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.tenant()
  RETURNS uuid

@@ -1,5 +1,9 @@
 -- Up Migration
 
+-- All at once, parents first as writers take them: locks taken one by one would meet theirs and never get through.
+lock table campaigns, companies, contacts, research_providers, research_batches, research_jobs, research_attempts,
+  company_research, prospect_research in access exclusive mode;
+
 -- Who may do what. None of them owns a table or bypasses row level security; an operator gives aim_api and aim_worker
 -- a LOGIN and a password. Roles belong to the whole cluster, so another database may have made them already.
 do $body$
@@ -117,9 +121,15 @@ begin
 end
 $body$;
 
--- The migrator's own table stands in public as well.
+-- Sequences are granted by Supabase as well, and the migrator's own table stands in public too.
 do $body$
 begin
+  if to_regrole('authenticated') is not null then
+    revoke all on sequence campaign_count_deltas_id_seq from anon, authenticated;
+    if to_regclass('public.aim_migrations_id_seq') is not null then
+      revoke all on sequence public.aim_migrations_id_seq from anon, authenticated;
+    end if;
+  end if;
   if to_regclass('public.aim_migrations') is not null then
     revoke all on public.aim_migrations from public;
     if to_regrole('authenticated') is not null then
@@ -163,6 +173,9 @@ grant execute on function aim.tenant() to aim_api, aim_worker, aim_definer;
 grant execute on function aim.authenticate(bytea), aim.find_ask(uuid) to aim_api;
 
 -- Down Migration
+
+lock table campaigns, companies, contacts, research_providers, research_batches, research_jobs, research_attempts,
+  company_research, prospect_research in access exclusive mode;
 
 drop function aim.find_ask(uuid);
 drop function aim.authenticate(bytea);
