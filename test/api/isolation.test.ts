@@ -24,12 +24,6 @@ const alone = new Map<string, string>();
 
 beforeAll(async () => {
   db = await testDatabase();
-  await db.query(sql('t')`
-    do $$ begin
-      if not exists (select from pg_inherits where inhparent = 'changes'::regclass) then
-        create table aim.changes_test partition of changes default;
-      end if;
-    end $$`);
   api = anApi(db);
   const document: Json = await (await api.app.request('/openapi.json')).json();
   operations = operationsOf(document);
