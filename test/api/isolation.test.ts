@@ -48,9 +48,11 @@ const words = (): string[] => [
   `${theirs.mark} campaign`,
 ];
 
-/** What is asked without the values that differ on purpose, to compare what was answered. */
-const comparable = (text: string, given = ''): string =>
-  text.replaceAll(/"requestId":"[^"]*"/g, '').replaceAll(JSON.stringify(given).slice(1, -1), '‹given›');
+/** An answer without what differs on purpose, to compare it with another. */
+function comparable(text: string, given?: string): string {
+  const without = text.replaceAll(/"requestId":"[^"]*"/g, '');
+  return given === undefined ? without : without.replaceAll(given, '‹given›');
+}
 
 async function answer(method: string, path: string, body?: unknown): Promise<string> {
   const reply = await client.send(method, path, body);
@@ -125,7 +127,7 @@ test("another's id or name in a path is nobody's", async () => {
   for (const { method, path, parameters, body } of operations) {
     if (!parameters.some((parameter) => parameter.in === 'path')) continue;
     for (const value of others()) {
-      // The ask is created by this: its answer names it, and that is no leak.
+      // Makes what it names; the test of bodies has it.
       if (method === 'PUT') continue;
       const send = async (given: string) => {
         const text = await answer(
