@@ -66,11 +66,12 @@ create function aim.search_keys(tenant uuid, campaign uuid, query tsquery) retur
     || coalesce(' & ''' || aim.search_mark(tenant) || campaign::text || '''', ''))::tsquery;
 
 -- A query as people write it: words, "phrases", -without, or; the last word may be unfinished. Marks within a word make
--- it a phrase of its labels. NULL when it names nothing to look for, which only reading everything could answer.
+-- it a phrase of its labels, without what a pasted address begins with. NULL when it names nothing to look for, which only reading everything could answer.
 create function aim.search_query(q text) returns tsquery language plpgsql immutable parallel safe
   set client_min_messages = error as $sql$
 declare
-  marked text := regexp_replace(aim.search_text(left(q, 256), '#'), '(?<=[^[:space:]"])-', '#', 'g');
+  host text := regexp_replace(left(q, 256), '(^|[[:space:]"-])(?:https?://(?:www[.])?|www[.])', '\1', 'gi');
+  marked text := regexp_replace(aim.search_text(host, '#'), '(?<=[^[:space:]"])-', '#', 'g');
   sought tsquery := websearch_to_tsquery('aim.names', marked);
 begin
   if marked !~ '[[:space:]"#-]$' and marked !~ '(^|[[:space:]])-[^[:space:]]*$' then
@@ -277,7 +278,8 @@ begin
               end if;
             end if;
           end if;
-          if ids is null and only_way is distinct from 'exact' then
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
             select s.ids, s.ranks into ids, ranks from aim.similar_{entity}(tenant, campaign, q) s;
           end if;
@@ -302,7 +304,13 @@ grant update (search_vector) on company_research to aim_definer;
 do $body$
 declare
   made regprocedure;
+  place regnamespace;
 begin
+  for place in select distinct extnamespace from pg_extension where extname in ('unaccent', 'pg_trgm') loop
+    if place <> 'public'::regnamespace then
+      execute format('grant usage on schema %s to aim_api, aim_worker, aim_definer', place);
+    end if;
+  end loop;
   for made in
     select oid from pg_proc where pronamespace = 'aim'::regnamespace
       and proname ~ '^(search|walk|match|similar)_|^(company|contact|research)_search_vector$|^company_renamed$'
