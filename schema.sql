@@ -196,6 +196,7 @@ create table companies (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint companies_attributes_check CHECK ((jsonb_typeof(attributes) = 'object'::text)),
   constraint companies_check CHECK (
 CASE
@@ -211,13 +212,17 @@ END),
 );
 CREATE INDEX companies_campaign_page ON public.companies USING btree (campaign_id, created_at, id);
 CREATE UNIQUE INDEX companies_natural_key ON public.companies USING btree (campaign_id, natural_key);
+CREATE INDEX companies_search ON public.companies USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
+CREATE INDEX companies_similar ON public.companies USING gin (uuid_hash(user_id), aim.search_name(name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
 CREATE INDEX companies_tenant_page ON public.companies USING btree (user_id, created_at, id);
+CREATE INDEX companies_unsearchable ON public.companies USING btree (id) WHERE (search_vector IS NULL);
 alter table companies enable row level security;
 alter table companies force row level security;
 create policy definer on companies for all to aim_definer using (true) with check (true);
 create policy tenant on companies for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
+grant select on companies to aim_definer;
 grant delete, insert, select, update on companies to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
@@ -225,6 +230,8 @@ CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABL
 CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER search_renamed AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION aim.company_renamed();
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF name, domain ON public.companies FOR EACH ROW EXECUTE FUNCTION aim.company_search_vector();
 
 create table company_research (
   id uuid not null default uuidv7(),
@@ -240,6 +247,7 @@ create table company_research (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint company_research_generation_check CHECK ((generation >= 1)),
   constraint company_research_campaign_id_user_id_fkey FOREIGN KEY (campaign_id, user_id) REFERENCES campaigns(id, user_id) ON DELETE CASCADE,
   constraint company_research_company_id_campaign_id_fkey FOREIGN KEY (company_id, campaign_id) REFERENCES companies(id, campaign_id) ON DELETE CASCADE,
@@ -248,17 +256,21 @@ create table company_research (
 CREATE INDEX company_research_campaign_page ON public.company_research USING btree (campaign_id, created_at, id);
 CREATE INDEX company_research_company_page ON public.company_research USING btree (company_id, created_at, id);
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
+CREATE INDEX company_research_search ON public.company_research USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
+CREATE INDEX company_research_unsearchable ON public.company_research USING btree (id) WHERE (search_vector IS NULL);
 alter table company_research enable row level security;
 alter table company_research force row level security;
 create policy definer on company_research for all to aim_definer using (true) with check (true);
 create policy tenant on company_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on company_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on company_research to aim_api;
+grant select, update (search_vector) on company_research to aim_definer;
 grant delete, insert, select, update on company_research to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF company_id ON public.company_research FOR EACH ROW EXECUTE FUNCTION aim.research_search_vector();
 
 create table contacts (
   id uuid not null default uuidv7(),
@@ -274,6 +286,7 @@ create table contacts (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint contacts_attributes_check CHECK ((jsonb_typeof(attributes) = 'object'::text)),
   constraint contacts_email_check CHECK (((length(email) >= 3) AND (length(email) <= 320))),
   constraint contacts_full_name_check CHECK ((length(full_name) <= 500)),
@@ -287,13 +300,17 @@ create table contacts (
 CREATE INDEX contacts_campaign_page ON public.contacts USING btree (campaign_id, created_at, id);
 CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, created_at, id) WHERE (company_id IS NOT NULL);
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
+CREATE INDEX contacts_search ON public.contacts USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
+CREATE INDEX contacts_similar ON public.contacts USING gin (uuid_hash(user_id), aim.search_name(full_name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
+CREATE INDEX contacts_unsearchable ON public.contacts USING btree (id) WHERE (search_vector IS NULL);
 alter table contacts enable row level security;
 alter table contacts force row level security;
 create policy definer on contacts for all to aim_definer using (true) with check (true);
 create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
 create policy worker on contacts for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on contacts to aim_api;
+grant select on contacts to aim_definer;
 grant delete, insert, select, update on contacts to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
@@ -301,6 +318,7 @@ CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE
 CREATE TRIGGER note_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF full_name, title, email ON public.contacts FOR EACH ROW EXECUTE FUNCTION aim.contact_search_vector();
 
 create table dead_letters (
   id uuid not null default uuidv7(),
@@ -644,6 +662,50 @@ AS $function$
     select to_hex(system_identifier) || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from pg_control_system()
   $function$;
 
+CREATE OR REPLACE FUNCTION aim.company_renamed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  update company_research r set search_vector = n.search_vector
+  from new_rows n join old_rows o on o.id = n.id
+  where (o.name, o.domain) is distinct from (n.name, n.domain) and r.company_id = n.id;
+  return null;
+end
+$function$
+;
+alter function aim.company_renamed() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.company_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := aim.search_vector(new.name, new.domain);
+  return new;
+end
+$function$
+;
+alter function aim.company_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.contact_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := aim.search_vector(new.full_name, new.title, new.email);
+  return new;
+end
+$function$
+;
+alter function aim.contact_search_vector() owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.count_deleted()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -749,6 +811,69 @@ exception when lock_not_available then
   return 0;
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from companies c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from contacts c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from company_research c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
 
 CREATE OR REPLACE FUNCTION aim.note_campaigns()
  RETURNS trigger
@@ -931,12 +1056,465 @@ exception when lock_not_available then
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION aim.research_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := (select c.search_vector from companies c where c.id = new.company_id);
+  return new;
+end
+$function$
+;
+alter function aim.research_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_companies(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_companies(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_companies(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_contacts(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_contacts(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_contacts(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_contacts(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_guard(tenant uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+begin
+  if tenant is distinct from aim.tenant() and (aim.tenant() is not null or not pg_has_role(caller, 'aim_worker', 'member')) then
+    raise exception 'search is bound to another tenant' using errcode = 'insufficient_privilege';
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.search_keys(tenant uuid, campaign uuid, query tsquery)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((('('::text || regexp_replace((query)::text, '(^|[ (!])'''::text, ('\1'''::text || aim.search_mark(tenant)), 'g'::text)) || ')'::text) || COALESCE((((' & '''::text || aim.search_mark(tenant)) || (campaign)::text) || ''''::text), ''::text)))::tsquery;
+
+CREATE OR REPLACE FUNCTION aim.search_keys(tenant uuid, campaign uuid, words tsvector)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((((replace((' '::text || (words)::text), ' '''::text, (' '''::text || aim.search_mark(tenant))) || ' '''::text) || aim.search_mark(tenant)) || (campaign)::text) || ''''::text))::tsvector;
+
+CREATE OR REPLACE FUNCTION aim.search_mark(tenant uuid)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ("right"((tenant)::text, 8) || '/'::text);
+
+CREATE OR REPLACE FUNCTION aim.search_name(value text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+    begin
+      return public.unaccent('public.unaccent'::pg_catalog.regdictionary,
+        pg_catalog.translate(aim.search_text(value, ' '), '"-', '  '));
+    end
+    $function$;
+
+CREATE OR REPLACE FUNCTION aim.search_query(q text)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET client_min_messages TO 'error'
+AS $function$
+declare
+  host text := regexp_replace(left(q, 256), '(^|[[:space:]"-])(?:https?://(?:www[.])?|www[.])', '\1', 'gi');
+  marked text := regexp_replace(aim.search_text(host, '#'), '(?<=[^[:space:]"])-', '#', 'g');
+  sought tsquery := websearch_to_tsquery('aim.names', marked);
+begin
+  if marked !~ '[[:space:]"#-]$' and marked !~ '(^|[[:space:]])-[^[:space:]]*$' then
+    sought := regexp_replace(sought::text, '''(\)*)$', ''':*\1')::tsquery;
+  end if;
+  if querytree(sought) in ('', 'T') then
+    return null;
+  end if;
+  return sought;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.search_research(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_research(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_research(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_research(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_text(value text, mark text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN "left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500);
+
+CREATE OR REPLACE FUNCTION aim.search_vector(weighty text, light text, lighter text DEFAULT NULL::text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (setweight(to_tsvector('aim.names'::regconfig, translate(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '"-'::text, '  '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, translate(concat_ws(' '::text, aim.search_text(light, ' '::text), aim.search_text(lighter, ' '::text)), '"-'::text, '  '::text)), 'B'::"char"));
+
+CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select found.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+              from companies c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+              limit 5000
+            ) found 
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, found.id desc limit 1000) y;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select found.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.full_name)) as rank
+              from contacts c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.full_name)
+              limit 5000
+            ) found 
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, found.id desc limit 1000) y;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select r.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+              from companies c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+              limit 5000
+            ) found join company_research r on r.company_id = found.id
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, r.id desc limit 1000) y;
+        end
+        $function$;
+
 CREATE OR REPLACE FUNCTION aim.tenant()
  RETURNS uuid
  LANGUAGE sql
  STABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
 AS $function$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from companies c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from companies c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from companies c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from companies c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from contacts c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from contacts c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from contacts c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from contacts c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from company_research c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from company_research c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from company_research c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from company_research c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
 
 CREATE OR REPLACE FUNCTION auth.uid()
  RETURNS uuid

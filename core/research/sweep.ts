@@ -4,6 +4,7 @@ import { removeDeleted } from '../campaigns/delete.ts';
 import { maintainChanges } from '../changes/maintain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { backfillSearch } from '../search/backfill.ts';
 import { endBatches, expand } from './batches.ts';
 import { maxCrashes } from './dead-letters.ts';
 import { feed } from './feed.ts';
@@ -14,7 +15,7 @@ const rowsPerChunk = 1_000;
 /**
  * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, goes on with unfinished
  * batches, ends those past their deadline or whose end was missed, feeds, forgets old idempotency keys, removes what
- * was deleted, folds the counts and proves some of them, and keeps the change feed's partitions. Every step works in chunks that commit on their own and skip
+ * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors. Every step works in chunks that commit on their own and skip
  * locked rows, so two sweeps at once do no harm.
  * @param remainingMs how long this invocation may still run
  */
@@ -45,6 +46,7 @@ export async function sweep(
   const folded = await fold(db, atMost(5_000));
   await proveCounts(deps, atMost(5_000));
   await maintainChanges(deps);
+  const searchable = await backfillSearch(deps, { hasTime });
   deps.log.info('research.swept', {
     expired,
     lost,
@@ -54,6 +56,7 @@ export async function sweep(
     forgotten,
     removed,
     folded,
+    searchable,
   });
 }
 
