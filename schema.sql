@@ -47,7 +47,7 @@ CREATE INDEX archive_chunks_user ON public.archive_chunks USING btree (user_id);
 alter table archive_chunks enable row level security;
 alter table archive_chunks force row level security;
 create policy definer on archive_chunks for all to aim_definer using (true) with check (true);
-create policy tenant on archive_chunks for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on archive_chunks for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
 grant select on archive_chunks to aim_api;
 grant delete, insert, select, update on archive_chunks to aim_worker;
@@ -79,7 +79,7 @@ CREATE INDEX archived_campaigns_unfinished ON public.archived_campaigns USING bt
 alter table archived_campaigns enable row level security;
 alter table archived_campaigns force row level security;
 create policy definer on archived_campaigns for all to aim_definer using (true) with check (true);
-create policy tenant on archived_campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on archived_campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
 grant select on archived_campaigns to aim_api;
 grant delete, insert, select, update on archived_campaigns to aim_worker;
@@ -105,7 +105,7 @@ CREATE INDEX campaign_count_deltas_campaign ON public.campaign_count_deltas USIN
 alter table campaign_count_deltas enable row level security;
 alter table campaign_count_deltas force row level security;
 create policy definer on campaign_count_deltas for all to aim_definer using (true) with check (true);
-create policy tenant on campaign_count_deltas for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on campaign_count_deltas for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaign_count_deltas for all to aim_worker using (true) with check (true);
 grant select on campaign_count_deltas to aim_api;
 grant insert on campaign_count_deltas to aim_definer;
@@ -137,7 +137,7 @@ CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_
 alter table campaigns enable row level security;
 alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
-create policy tenant on campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
 grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
 grant select, select (id) on campaigns to aim_definer;
@@ -179,7 +179,7 @@ CREATE INDEX changes_feed ON public.changes USING btree (user_id, xid, seq);
 alter table changes enable row level security;
 alter table changes force row level security;
 create policy definer on changes for all to aim_definer using (true) with check (true);
-create policy tenant on changes for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on changes for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on changes for all to aim_worker using (true) with check (true);
 grant select on changes to aim_api;
 grant insert on changes to aim_definer;
@@ -219,7 +219,7 @@ CREATE INDEX companies_unsearchable ON public.companies USING btree (id) WHERE (
 alter table companies enable row level security;
 alter table companies force row level security;
 create policy definer on companies for all to aim_definer using (true) with check (true);
-create policy tenant on companies for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on companies for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
 grant select on companies to aim_definer;
@@ -256,13 +256,14 @@ create table company_research (
 CREATE INDEX company_research_campaign_page ON public.company_research USING btree (campaign_id, created_at, id);
 CREATE INDEX company_research_company_page ON public.company_research USING btree (company_id, created_at, id);
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
+CREATE UNIQUE INDEX company_research_of_campaign ON public.company_research USING btree (id, campaign_id);
 CREATE INDEX company_research_search ON public.company_research USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
 CREATE INDEX company_research_unsearchable ON public.company_research USING btree (id) WHERE (search_vector IS NULL);
 alter table company_research enable row level security;
 alter table company_research force row level security;
 create policy definer on company_research for all to aim_definer using (true) with check (true);
-create policy tenant on company_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on company_research for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on company_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on company_research to aim_api;
 grant select, update (search_vector) on company_research to aim_definer;
@@ -307,7 +308,7 @@ CREATE INDEX contacts_unsearchable ON public.contacts USING btree (id) WHERE (se
 alter table contacts enable row level security;
 alter table contacts force row level security;
 create policy definer on contacts for all to aim_definer using (true) with check (true);
-create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on contacts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on contacts for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on contacts to aim_api;
 grant select on contacts to aim_definer;
@@ -338,7 +339,7 @@ CREATE UNIQUE INDEX dead_letters_message ON public.dead_letters USING btree (que
 alter table dead_letters enable row level security;
 alter table dead_letters force row level security;
 create policy definer on dead_letters for all to aim_definer using (true) with check (true);
-create policy tenant on dead_letters for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on dead_letters for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on dead_letters for all to aim_worker using (true) with check (true);
 grant select on dead_letters to aim_api;
 grant delete, insert, select, update on dead_letters to aim_worker;
@@ -359,7 +360,7 @@ CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (cr
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;
 create policy definer on idempotency_keys for all to aim_definer using (true) with check (true);
-create policy tenant on idempotency_keys for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on idempotency_keys for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on idempotency_keys for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on idempotency_keys to aim_api;
 grant delete, insert, select, update on idempotency_keys to aim_worker;
@@ -382,7 +383,7 @@ create table prospect_research (
   updated_at timestamp with time zone not null default now(),
   constraint prospect_research_natural_key_check CHECK (((length(natural_key) >= 1) AND (length(natural_key) <= 600))),
   constraint prospect_research_campaign_id_user_id_fkey FOREIGN KEY (campaign_id, user_id) REFERENCES campaigns(id, user_id) ON DELETE CASCADE,
-  constraint prospect_research_company_research_id_fkey FOREIGN KEY (company_research_id) REFERENCES company_research(id) ON DELETE CASCADE,
+  constraint prospect_research_of_campaign FOREIGN KEY (company_research_id, campaign_id) REFERENCES company_research(id, campaign_id) ON DELETE CASCADE,
   constraint prospect_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX prospect_research_campaign_page ON public.prospect_research USING btree (campaign_id, created_at, id);
@@ -392,9 +393,9 @@ CREATE INDEX prospect_research_tenant_page ON public.prospect_research USING btr
 alter table prospect_research enable row level security;
 alter table prospect_research force row level security;
 create policy definer on prospect_research for all to aim_definer using (true) with check (true);
-create policy tenant on prospect_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on prospect_research for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on prospect_research for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on prospect_research to aim_api;
+grant delete, insert, select, update (natural_key, full_name, email, title, phone, linkedin, attributes, version, updated_at) on prospect_research to aim_api;
 grant delete, insert, select, update on prospect_research to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
@@ -423,9 +424,9 @@ CREATE INDEX research_attempts_provider ON public.research_attempts USING btree 
 alter table research_attempts enable row level security;
 alter table research_attempts force row level security;
 create policy definer on research_attempts for all to aim_definer using (true) with check (true);
-create policy tenant on research_attempts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_attempts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_attempts for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on research_attempts to aim_api;
+grant delete, select, update (outcome, http_status, latency_ms, error_code, finished_at) on research_attempts to aim_api;
 grant select on research_attempts to aim_definer;
 grant delete, insert, select, update on research_attempts to aim_worker;
 
@@ -473,7 +474,7 @@ CREATE INDEX research_batches_tenant_page ON public.research_batches USING btree
 alter table research_batches enable row level security;
 alter table research_batches force row level security;
 create policy definer on research_batches for all to aim_definer using (true) with check (true);
-create policy tenant on research_batches for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
 grant delete, insert, select, update on research_batches to aim_worker;
@@ -531,9 +532,16 @@ CREATE INDEX research_jobs_unfed ON public.research_jobs USING btree (provider_i
 alter table research_jobs enable row level security;
 alter table research_jobs force row level security;
 create policy definer on research_jobs for all to aim_definer using (true) with check (true);
-create policy tenant on research_jobs for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant_deletes on research_jobs for delete to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy tenant_inserts on research_jobs for insert to aim_api with check (((user_id = ( SELECT aim.tenant() AS tenant)) AND (EXISTS ( SELECT
+   FROM research_batches b
+  WHERE ((b.id = research_jobs.batch_id) AND (b.campaign_id = research_jobs.campaign_id) AND (b.provider_id = research_jobs.provider_id)))) AND (EXISTS ( SELECT
+   FROM companies c
+  WHERE ((c.id = research_jobs.company_id) AND (c.campaign_id = research_jobs.campaign_id))))));
+create policy tenant_reads on research_jobs for select to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on research_jobs to aim_api;
+grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
 grant delete, insert, select, update on research_jobs to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
@@ -577,7 +585,7 @@ CREATE INDEX research_providers_page ON public.research_providers USING btree (u
 alter table research_providers enable row level security;
 alter table research_providers force row level security;
 create policy definer on research_providers for all to aim_definer using (true) with check (true);
-create policy tenant on research_providers for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_providers for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_providers for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_providers to aim_api;
 grant select on research_providers to aim_definer;
@@ -628,7 +636,7 @@ CREATE INDEX subscriptions_page ON public.subscriptions USING btree (user_id, cr
 alter table subscriptions enable row level security;
 alter table subscriptions force row level security;
 create policy definer on subscriptions for all to aim_definer using (true) with check (true);
-create policy tenant on subscriptions for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on subscriptions for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on subscriptions for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on subscriptions to aim_api;
 grant delete, insert, select, update on subscriptions to aim_worker;
