@@ -131,6 +131,10 @@ create table campaigns (
   constraint campaigns_id_user_id_key UNIQUE (id, user_id)
 );
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
+CREATE INDEX campaigns_active_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE ((NOT archived) AND (deleted_at IS NULL));
+CREATE INDEX campaigns_active_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE ((NOT archived) AND (deleted_at IS NULL));
+CREATE INDEX campaigns_all_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE (deleted_at IS NULL);
+CREATE INDEX campaigns_all_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
 CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
@@ -210,11 +214,15 @@ END),
   constraint companies_pkey PRIMARY KEY (id),
   constraint companies_id_campaign_id_key UNIQUE (id, campaign_id)
 );
+CREATE INDEX companies_campaign_name ON public.companies USING btree (campaign_id, name COLLATE "C", id);
 CREATE INDEX companies_campaign_page ON public.companies USING btree (campaign_id, created_at, id);
+CREATE INDEX companies_campaign_updated ON public.companies USING btree (campaign_id, updated_at, id);
 CREATE UNIQUE INDEX companies_natural_key ON public.companies USING btree (campaign_id, natural_key);
 CREATE INDEX companies_search ON public.companies USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX companies_similar ON public.companies USING gin (uuid_hash(user_id), aim.search_name(name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
+CREATE INDEX companies_tenant_name ON public.companies USING btree (user_id, name COLLATE "C", id);
 CREATE INDEX companies_tenant_page ON public.companies USING btree (user_id, created_at, id);
+CREATE INDEX companies_tenant_updated ON public.companies USING btree (user_id, updated_at, id);
 CREATE INDEX companies_unsearchable ON public.companies USING btree (id) WHERE (search_vector IS NULL);
 alter table companies enable row level security;
 alter table companies force row level security;
@@ -254,11 +262,14 @@ create table company_research (
   constraint company_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX company_research_campaign_page ON public.company_research USING btree (campaign_id, created_at, id);
+CREATE INDEX company_research_campaign_updated ON public.company_research USING btree (campaign_id, updated_at, id);
 CREATE INDEX company_research_company_page ON public.company_research USING btree (company_id, created_at, id);
+CREATE INDEX company_research_company_updated ON public.company_research USING btree (company_id, updated_at, id);
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
 CREATE UNIQUE INDEX company_research_of_campaign ON public.company_research USING btree (id, campaign_id);
 CREATE INDEX company_research_search ON public.company_research USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
+CREATE INDEX company_research_tenant_updated ON public.company_research USING btree (user_id, updated_at, id);
 CREATE INDEX company_research_unsearchable ON public.company_research USING btree (id) WHERE (search_vector IS NULL);
 alter table company_research enable row level security;
 alter table company_research force row level security;
@@ -298,12 +309,21 @@ create table contacts (
   constraint contacts_company_id_campaign_id_fkey FOREIGN KEY (company_id, campaign_id) REFERENCES companies(id, campaign_id) ON DELETE SET NULL (company_id),
   constraint contacts_pkey PRIMARY KEY (id)
 );
+CREATE INDEX contacts_campaign_email ON public.contacts USING btree (campaign_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_campaign_name ON public.contacts USING btree (campaign_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_campaign_page ON public.contacts USING btree (campaign_id, created_at, id);
+CREATE INDEX contacts_campaign_updated ON public.contacts USING btree (campaign_id, updated_at, id);
+CREATE INDEX contacts_company_email ON public.contacts USING btree (company_id, COALESCE(lower(email), ''::text) COLLATE "C", id) WHERE (company_id IS NOT NULL);
+CREATE INDEX contacts_company_name ON public.contacts USING btree (company_id, full_name COLLATE "C", id) WHERE (company_id IS NOT NULL);
 CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, created_at, id) WHERE (company_id IS NOT NULL);
+CREATE INDEX contacts_company_updated ON public.contacts USING btree (company_id, updated_at, id) WHERE (company_id IS NOT NULL);
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
 CREATE INDEX contacts_search ON public.contacts USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX contacts_similar ON public.contacts USING gin (uuid_hash(user_id), aim.search_name(full_name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
+CREATE INDEX contacts_tenant_email ON public.contacts USING btree (user_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_tenant_name ON public.contacts USING btree (user_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
+CREATE INDEX contacts_tenant_updated ON public.contacts USING btree (user_id, updated_at, id);
 CREATE INDEX contacts_unsearchable ON public.contacts USING btree (id) WHERE (search_vector IS NULL);
 alter table contacts enable row level security;
 alter table contacts force row level security;
@@ -387,9 +407,12 @@ create table prospect_research (
   constraint prospect_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX prospect_research_campaign_page ON public.prospect_research USING btree (campaign_id, created_at, id);
+CREATE INDEX prospect_research_campaign_updated ON public.prospect_research USING btree (campaign_id, updated_at, id);
 CREATE UNIQUE INDEX prospect_research_natural_key ON public.prospect_research USING btree (company_research_id, natural_key);
 CREATE INDEX prospect_research_research_page ON public.prospect_research USING btree (company_research_id, created_at, id);
+CREATE INDEX prospect_research_research_updated ON public.prospect_research USING btree (company_research_id, updated_at, id);
 CREATE INDEX prospect_research_tenant_page ON public.prospect_research USING btree (user_id, created_at, id);
+CREATE INDEX prospect_research_tenant_updated ON public.prospect_research USING btree (user_id, updated_at, id);
 alter table prospect_research enable row level security;
 alter table prospect_research force row level security;
 create policy definer on prospect_research for all to aim_definer using (true) with check (true);
