@@ -1,7 +1,6 @@
-import { randomBytes, randomUUID } from 'node:crypto';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { guardedAgent } from '../../core/http/guard.ts';
-import { askProvider } from '../../core/research/ask.ts';
+import { askBare } from '../support/ask.ts';
 import { aCertificate } from '../support/certificates.ts';
 import { watchConnections } from '../support/connections.ts';
 import { nameServer } from '../support/dns.ts';
@@ -25,14 +24,7 @@ function anAgent(options: Partial<Parameters<typeof guardedAgent>[0]> = {}) {
   return agent;
 }
 
-/** Asks about nothing; what counts is whether and how the exchange takes place. */
-function ask(url: string, agent = anAgent(), timeoutMs = 2_000) {
-  const secret = `whsec_${randomBytes(24).toString('base64')}`;
-  const limits = { batch_size: 1, timeout_ms: timeoutMs };
-  const provider = { id: randomUUID(), user_id: randomUUID(), url, secret, ...limits };
-  const deps = { http: agent, publicUrl: 'http://127.0.0.1:1', clock: Date.now };
-  return askProvider(deps, { id: randomUUID(), provider, jobs: [] });
-}
+const ask = (url: string, agent = anAgent(), timeoutMs?: number) => askBare(url, agent, timeoutMs);
 
 const yes = () => rawProvider((socket) => socket.write(http(202, '')));
 const refused = { type: 'permanent', errorCode: 'address_refused' };
