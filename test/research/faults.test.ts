@@ -131,7 +131,13 @@ describe('an attempt is used, and the job waits for its next one, when the provi
 });
 
 test('the deadline closes the connection', async () => {
-  const run = await once((socket) => drip(socket, 'HTTP/1.1 200 OK\r\nx: y\r\n', 50), { timeoutMs: 200 });
+  const run = await once(
+    (socket) => {
+      socket.write(headOf({ 'content-length': '1000000' }));
+      drip(socket, ' ', 50);
+    },
+    { timeoutMs: 200 },
+  );
   expect(run.job).toMatchObject({ code: 'timeout' });
   await allClosed(run.remote);
   await run.close();
@@ -225,10 +231,11 @@ describe('the job goes on when the provider', () => {
     let count = 0;
     const run = await once((socket, ask) => {
       if (++count > 1) return void socket.write(http(200, JSON.stringify(completeAll(ask).body)));
-      socket.write('HTTP/1.1 500 No\r\ncontent-length: 1000000\r\n\r\n');
+      socket.write('HTTP/1.1 500 No\r\n\r\n');
       drip(socket, 'n', 50);
     });
     expect(run.job).toMatchObject({ status: 'queued', code: 'http_500' });
+    expect(run.remote.open()).toBe(1);
     await run.conveyor.drain();
     const [job] = await db.query(
       sql('test.end')`select status from research_jobs where batch_id = ${run.batchId}`,
