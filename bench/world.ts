@@ -26,26 +26,26 @@ function metered(db: Connection, meter: Meter): Connection {
     meter.statements++;
     meter.byName.set(statement.statement, (meter.byName.get(statement.statement) ?? 0) + 1);
   };
-  return {
-    close: () => db.close(),
+  const over = (inner: Db): Db => ({
     query<Row>(statement: Statement) {
       note(statement);
-      return db.query<Row>(statement);
+      return inner.query<Row>(statement);
     },
     transaction(work) {
       meter.statements += 2; // begin and commit
-      return db.transaction((tx) => {
-        const inner: Db = {
+      return inner.transaction((tx) => {
+        const nested: Db = {
           query<Row>(statement: Statement) {
             note(statement);
             return tx.query<Row>(statement);
           },
-          transaction: (nested) => nested(inner),
+          transaction: (more) => more(nested),
         };
-        return work(inner);
+        return work(nested);
       });
     },
-  };
+  });
+  return { ...over(db), forTenant: (tenantId) => over(db.forTenant(tenantId)), close: () => db.close() };
 }
 
 /** A Postgres of its own, migrated, with one tenant and one campaign, that counts the statements sent to it. */

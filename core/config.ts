@@ -7,9 +7,11 @@ const Environment = z.object({
   PROVIDER_ALLOWED_NETWORKS: z.string().default(''),
   CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
   DISPATCH_CONCURRENCY: z.coerce.number().int().positive().default(50),
+  SLOW_STATEMENT_MS: z.coerce.number().int().positive().default(1000),
 });
 
 export interface Config {
+  /** Of the role that the function acts as: aim_api for the API, aim_worker for the others. */
   databaseUrl: string;
   researchQueueUrl: string;
   /** Base of the callback URLs that providers are given. */
@@ -18,6 +20,8 @@ export interface Config {
   providerAllowedNetworks: string[];
   claimLeaseSeconds: number;
   dispatchConcurrency: number;
+  /** Statements that take as long as this are logged. */
+  slowStatementMs: number;
 }
 
 /**
@@ -40,5 +44,6 @@ export function config(env: NodeJS.ProcessEnv = process.env): Config {
       .filter((network) => network !== ''),
     claimLeaseSeconds: e.CLAIM_LEASE_SECONDS,
     dispatchConcurrency: e.DISPATCH_CONCURRENCY,
+    slowStatementMs: e.SLOW_STATEMENT_MS,
   };
 }

@@ -1,8 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { config } from '../core/config.ts';
 import { connect } from '../core/db/connect.ts';
 import { guardedAgent } from '../core/http/guard.ts';
+import type { Log } from '../core/research/queue.ts';
 import { sqsQueue } from './sqs.ts';
 
 /** Builds a value once a container, at its first use. */
@@ -18,19 +20,21 @@ export function once<Value>(build: () => Value): () => Value {
 export const deps = once(() => {
   const settings = config();
   const logger = new Logger({ serviceName: process.env.AWS_LAMBDA_FUNCTION_NAME ?? 'aim-for-leads' });
+  const log: Log = {
+    info: (event, fields) => logger.info(event, fields),
+    warn: (event, fields) => logger.warn(event, fields),
+  };
   return {
-    db: connect(settings.databaseUrl),
+    db: connect(settings.databaseUrl, { slow: { slowMs: settings.slowStatementMs, log: log.warn } }),
     // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
     queue: sqsQueue(new SQSClient({ useQueueUrlAsEndpoint: false }), settings.researchQueueUrl),
     http: guardedAgent({
       allowedNetworks: settings.providerAllowedNetworks,
       connections: settings.dispatchConcurrency,
     }),
-    log: {
-      info: (event: string, fields: Record<string, unknown>) => logger.info(event, fields),
-      warn: (event: string, fields: Record<string, unknown>) => logger.warn(event, fields),
-    },
+    log,
     clock: Date.now,
+    sleep,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,
     concurrency: settings.dispatchConcurrency,

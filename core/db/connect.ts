@@ -1,6 +1,8 @@
 import pg from 'pg';
 import { AimError } from '../errors.ts';
+import { type SlowStatements, timed } from './slow.ts';
 import type { Statement } from './sql.ts';
+import { beginAs, queryAs, tenant } from './tenant.ts';
 
 /** What use cases need of a database: run a named statement, or several in one transaction. */
 export interface Db {
@@ -9,8 +11,21 @@ export interface Db {
   transaction<Result>(work: (db: Db) => Promise<Result>): Promise<Result>;
 }
 
-export interface Connection extends Db {
+/** A database before it is known who asks. */
+export interface TenantDb extends Db {
+  /** The same database, every statement and transaction bound to this tenant, who sees his own rows alone. */
+  forTenant(tenantId: string): Db;
+}
+
+export interface Connection extends TenantDb {
   close(): Promise<void>;
+}
+
+export interface ConnectOptions {
+  /** Connections of this pool; one by default, as a Lambda serves one request at a time. */
+  max?: number;
+  statementTimeoutMs?: number;
+  slow?: SlowStatements;
 }
 
 export class DatabaseUnavailable extends AimError {
@@ -32,8 +47,15 @@ function translate(cause: unknown): unknown {
     typeof code === 'string'
       ? connectionTroubleCodes.has(code) || /^(08|53|57P0)/.test(code)
       : cause instanceof Error &&
-        /^(Connection terminated|timeout exceeded when trying to connect)/.test(cause.message);
+        /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
+          cause.message,
+        );
   return isTrouble ? new DatabaseUnavailable({ cause }) : cause;
+}
+
+/** The server refused the statement, nothing more: the connection stays good. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof pg.DatabaseError && !(translate(error) instanceof DatabaseUnavailable);
 }
 
 /** bigint as a number (our counts stay below 2⁵³); times as the text Postgres sends, so that no µs is lost. */
@@ -45,25 +67,20 @@ const types: pg.CustomTypesConfig = {
   },
 };
 
-function bound(client: pg.PoolClient): Db {
-  const db: Db = {
-    async query<Row>(statement: Statement) {
-      const result = await client.query(statement.text, statement.values);
-      return result.rows as Row[];
-    },
-    transaction: (work) => work(db),
-  };
-  return db;
+/** A connection of the pool while somebody has it. */
+interface Loan {
+  client: pg.PoolClient;
+  /** It is not known to be in order. */
+  broken: boolean;
 }
 
 /**
  * Opens a pool that suits a Lambda behind a transaction-mode pooler: one connection a container by default, no
- * named prepared statements, no session state; timestamps stay text with their microseconds.
+ * named prepared statements, no session state, no parameter at the start that a pooler would refuse; timestamps stay
+ * text with their microseconds.
  */
-export function connect(
-  databaseUrl: string,
-  options: { max?: number; statementTimeoutMs?: number } = {},
-): Connection {
+export function connect(databaseUrl: string, options: ConnectOptions = {}): Connection {
+  const { slow } = options;
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     max: options.max ?? 1,
@@ -76,33 +93,79 @@ export function connect(
   // An idle connection that breaks is replaced by the pool; without a listener it would end the process.
   pool.on('error', () => undefined);
 
-  return {
-    async query<Row>(statement: Statement) {
+  /** Lends a connection; one that may not be in order any more is closed and not given to anybody else. */
+  async function lent<Result>(use: (loan: Loan) => Promise<Result>): Promise<Result> {
+    let client: pg.PoolClient | undefined;
+    const loan = { broken: false };
+    // While it is lent the pool does not listen; what broke shows in the statement that is running, or in the next.
+    const note = () => {
+      loan.broken = true;
+    };
+    try {
+      client = await pool.connect();
+      client.on('error', note);
+      return await use(Object.assign(loan, { client }));
+    } catch (error) {
+      throw translate(error);
+    } finally {
+      client?.removeListener('error', note);
+      client?.release(loan.broken);
+    }
+  }
+
+  async function run<Row>(
+    loan: Loan,
+    statement: Statement,
+    send: () => Promise<pg.QueryResult>,
+  ): Promise<Row[]> {
+    try {
+      const result = await timed(statement, slow, send);
+      return result.rows as Row[];
+    } catch (error) {
+      if (!isRefusal(error)) loan.broken = true;
+      throw error;
+    }
+  }
+
+  function inTransaction<Result>(begin: string, work: (db: Db) => Promise<Result>): Promise<Result> {
+    return lent(async (loan) => {
+      const { client } = loan;
+      let open = true;
+      const db: Db = {
+        query: async <Row>(statement: Statement) => {
+          // Afterwards the connection is another's, and so is its tenant.
+          if (!open) throw new Error(`${statement.statement} came after the end of its transaction`);
+          return run<Row>(loan, statement, () => client.query(statement.text, statement.values));
+        },
+        transaction: (nested) => nested(db),
+      };
       try {
-        const result = await pool.query(statement.text, statement.values);
-        return result.rows as Row[];
-      } catch (error) {
-        throw translate(error);
-      }
-    },
-    async transaction(work) {
-      const client = await pool.connect().catch((error: unknown) => {
-        throw translate(error);
-      });
-      let broken: Error | undefined;
-      try {
-        await client.query('begin');
-        const result = await work(bound(client));
-        await client.query('commit');
+        await client.query(begin);
+        const result = await work(db);
+        open = false;
+        const { command } = await timed({ statement: 'commit' }, slow, () => client.query('commit'));
+        if (command !== 'COMMIT')
+          throw new Error('the transaction was rolled back: a statement in it had failed');
         return result;
       } catch (error) {
-        await client.query('rollback').catch((failure: Error) => {
-          broken = failure;
-        });
-        throw translate(error);
-      } finally {
-        client.release(broken);
+        open = false;
+        if (!loan.broken) await client.query('rollback').catch(() => Object.assign(loan, { broken: true }));
+        throw error;
       }
+    });
+  }
+
+  return {
+    query: <Row>(statement: Statement) =>
+      lent((loan) => run<Row>(loan, statement, () => loan.client.query(statement.text, statement.values))),
+    transaction: (work) => inTransaction('begin', work),
+    forTenant(tenantId) {
+      const id = tenant(tenantId);
+      return {
+        query: <Row>(statement: Statement) =>
+          lent((loan) => run<Row>(loan, statement, () => queryAs(loan.client, id, statement))),
+        transaction: (work) => inTransaction(beginAs(id), work),
+      };
     },
     close: () => pool.end(),
   };

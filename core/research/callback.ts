@@ -18,9 +18,7 @@ export interface FoundAsk {
 /** The only statement before a callback is verified. @returns undefined for an unknown ask */
 export async function findAsk(db: Db, askId: string): Promise<FoundAsk | undefined> {
   const [row] = await db.query<{ user_id: string; provider_id: string; secret: string }>(sql('callback.find')`
-    select p.user_id, p.id as provider_id, p.secret
-    from research_attempts a join research_providers p on p.id = a.provider_id
-    where a.ask_id = ${askId} limit 1`);
+    select user_id, provider_id, secret from aim.find_ask(${askId})`);
   return row && { askId, tenantId: row.user_id, providerId: row.provider_id, secret: row.secret };
 }
 

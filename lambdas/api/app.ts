@@ -5,9 +5,10 @@ import { NotFound } from '../../core/errors.ts';
 import { batches } from './batches.ts';
 import { callbacks } from './callbacks.ts';
 import { campaigns } from './campaigns.ts';
+import { changes } from './changes.ts';
 import { companies } from './companies.ts';
 import { contacts } from './contacts.ts';
-import type { ApiDeps, ApiEnv } from './context.ts';
+import type { ApiEnv, UnboundDeps } from './context.ts';
 import { describe } from './openapi.ts';
 import { answerProblem, HttpError } from './problems.ts';
 import { providers } from './providers.ts';
@@ -16,10 +17,11 @@ import { router } from './routes.ts';
 import { service } from './service.ts';
 
 /** The whole HTTP API over its dependencies; `app.request(…)` is enough to test it. */
-export function buildApp(deps: ApiDeps): OpenAPIHono<ApiEnv> {
+export function buildApp(deps: UnboundDeps): OpenAPIHono<ApiEnv> {
   const app = router();
   app.use('*', async (c, next) => {
     const startedAt = deps.clock();
+    c.set('unbound', deps);
     c.set('deps', deps);
     c.set('requestId', c.env?.lambdaContext?.awsRequestId ?? randomUUID());
     await next();
@@ -34,7 +36,17 @@ export function buildApp(deps: ApiDeps): OpenAPIHono<ApiEnv> {
       tenantId: c.get('caller')?.tenantId,
     });
   });
-  for (const part of [service, campaigns, companies, contacts, providers, research, batches, callbacks]) {
+  for (const part of [
+    service,
+    campaigns,
+    companies,
+    contacts,
+    providers,
+    research,
+    batches,
+    changes,
+    callbacks,
+  ]) {
     app.route('/', part);
   }
   const description = describe(app);

@@ -2,7 +2,7 @@ import { createMiddleware } from 'hono/factory';
 import type { Scope } from '../../core/contract/keys.ts';
 import { Forbidden, Unauthorized } from '../../core/errors.ts';
 import { authenticate, type Caller } from '../../core/keys/authenticate.ts';
-import type { ApiDeps, ApiEnv } from './context.ts';
+import { type ApiDeps, type ApiEnv, bindTenant } from './context.ts';
 
 /** @throws Unauthorized for a missing, unknown or revoked key, Forbidden for one without the scope */
 export async function authorise(
@@ -20,7 +20,9 @@ export async function authorise(
 /** Lets only callers with an API key of that scope pass, any key when there is no scope. */
 export function requireScope(scope?: Scope) {
   return createMiddleware<ApiEnv>(async (c, next) => {
-    c.set('caller', await authorise(c.get('deps'), c.req.header('authorization'), scope));
+    const caller = await authorise(c.get('unbound'), c.req.header('authorization'), scope);
+    c.set('caller', caller);
+    bindTenant(c, caller.tenantId);
     await next();
   });
 }

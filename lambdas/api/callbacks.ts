@@ -7,7 +7,7 @@ import { NotFound, Unauthorized } from '../../core/errors.ts';
 import { applyResults, type FoundAsk, findAsk } from '../../core/research/callback.ts';
 import { authorise } from './auth.ts';
 import { jsonBody, rawBody } from './body.ts';
-import type { ApiEnv } from './context.ts';
+import { type ApiEnv, bindTenant } from './context.ts';
 import { json, jsonRequest, router, writeProblems } from './routes.ts';
 
 type CallbackEnv = ApiEnv & { Variables: { ask: FoundAsk } };
@@ -31,13 +31,14 @@ function isSigned(secret: string, body: string, headers: Record<string, string>)
 /** Finding the ask is the only statement before a signature is verified; an unknown ask looks like a wrong signature. */
 const verified = createMiddleware<CallbackEnv>(async (c, next) => {
   const askId = c.req.param('askId') ?? '';
-  const { db } = c.get('deps');
+  const { db } = c.get('unbound');
   if (c.req.header('authorization') !== undefined) {
-    const caller = await authorise(c.get('deps'), c.req.header('authorization'), 'results:write');
+    const caller = await authorise(c.get('unbound'), c.req.header('authorization'), 'results:write');
     const ask = Id.safeParse(askId).success ? await findAsk(db, askId) : undefined;
     if (ask?.tenantId !== caller.tenantId) throw new NotFound('ask', askId.slice(0, 100));
     c.set('caller', caller);
     c.set('ask', ask);
+    bindTenant(c, ask.tenantId);
     return next();
   }
   const headers = {
@@ -49,6 +50,7 @@ const verified = createMiddleware<CallbackEnv>(async (c, next) => {
   const ask = await findAsk(db, askId);
   if (!ask || !isSigned(ask.secret, c.get('rawBody'), headers)) throw refuse();
   c.set('ask', ask);
+  bindTenant(c, ask.tenantId);
   return next();
 });
 

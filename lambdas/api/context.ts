@@ -1,4 +1,4 @@
-import type { Db } from '../../core/db/connect.ts';
+import type { Db, TenantDb } from '../../core/db/connect.ts';
 import type { Caller } from '../../core/keys/authenticate.ts';
 import type { Log, ResearchQueue } from '../../core/research/queue.ts';
 
@@ -8,6 +8,12 @@ export interface ApiDeps {
   queue: ResearchQueue;
   log: Log;
   clock: () => number;
+  sleep: (ms: number) => Promise<unknown>;
+}
+
+/** The same before it is known who asks: its statements see nobody's rows. */
+export interface UnboundDeps extends ApiDeps {
+  db: TenantDb;
 }
 
 /** What travels with a request through the middleware. */
@@ -15,10 +21,21 @@ export interface ApiEnv {
   /** What the Lambda adapter brings; nothing in tests. */
   Bindings: { lambdaContext?: { awsRequestId?: string } };
   Variables: {
+    unbound: UnboundDeps;
+    /** Bound to the tenant once it is known who asks. */
     deps: ApiDeps;
     requestId: string;
     caller: Caller;
     /** The body as it came, for signatures and for the hash of a repeatable request. */
     rawBody: string;
   };
+}
+
+/** From here on every statement of the request is this tenant's. */
+export function bindTenant(
+  c: { get(key: 'unbound'): UnboundDeps; set(key: 'deps', bound: ApiDeps): void },
+  tenantId: string,
+): void {
+  const unbound = c.get('unbound');
+  c.set('deps', { ...unbound, db: unbound.db.forTenant(tenantId) });
 }

@@ -6,6 +6,7 @@ import { type Environments, environments } from './environments.ts';
 import { addressOf, serveFunctionUrl, serveInvoke } from './http.ts';
 import { localKey } from './key.ts';
 import { lockHome } from './lock.ts';
+import { giveLogins } from './logins.ts';
 import { freePort, isFree } from './ports.ts';
 import { startPostgres } from './postgres.ts';
 import { startQueue } from './queue.ts';
@@ -34,6 +35,7 @@ export interface Stack {
   /** Of the API. */
   url: string;
   apiKey: string;
+  /** As the owner; the functions have roles of their own. */
   databaseUrl: string;
   sqsEndpoint: string;
   queueUrls: Map<string, string>;
@@ -47,8 +49,8 @@ export interface Stack {
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { home, host = '127.0.0.1', say = () => undefined } = options;
-  const template = readTemplate(options.template);
-  for (const { bundle, name } of template.functions) {
+  const checked = readTemplate(options.template);
+  for (const { bundle, name } of checked.functions) {
     if (!existsSync(bundle))
       throw new Error(`${bundle} is missing; the function ${name} is not built (npm run build)`);
   }
@@ -71,6 +73,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const queue = await startQueue({ folder: join(home, 'queue') });
     started.push(() => queue.stop());
     await applyMigrations(postgres.url);
+    const logins = await giveLogins(postgres.url);
+    const template = readTemplate(options.template, {
+      ...process.env,
+      API_DATABASE_URL: logins.api,
+      WORKER_DATABASE_URL: logins.worker,
+    });
     const db = connect(postgres.url);
     const apiKey = await resendWaiting(db)
       .then(() => localKey(db, home))
@@ -92,7 +100,6 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       PATH: process.env.PATH ?? '',
       NODE_OPTIONS: '',
       POWERTOOLS_LOG_LEVEL: 'INFO',
-      DATABASE_URL: postgres.url,
       RESEARCH_QUEUE_URL: queues.get('ResearchQueue')?.url ?? '',
       // A provider in a container reaches this machine under another name, and lives in a network of its own.
       PUBLIC_URL: process.env.PUBLIC_URL || addressOf(host, port),
@@ -104,7 +111,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     for (const definition of template.functions) {
       const log = createWriteStream(join(home, 'log', `${definition.name}.log`), { flags: 'a' });
       const limit = Math.max(invocationsAtOnce, ...definition.sources.map(({ concurrency }) => concurrency));
-      const running = environments(definition, { env, log, limit });
+      const running = environments(definition, { env: { ...env, ...definition.environment }, log, limit });
       started.push(() => running.stop());
       invokers.set(definition.name, running.invoke);
       const failed = (error: Error, messages: number) =>

@@ -12,6 +12,7 @@ const FunctionEntry = z.strictObject({
   description: z.string().optional(),
   role: z.string().optional(),
   memorySize: z.number().optional(),
+  environment: z.record(z.string(), z.string()).default({}),
   package: z.unknown().optional(),
   handler: z.string().regex(/^dist\/lambdas\/\w+\.handler$/, 'must be dist/lambdas/<name>.handler'),
   timeout: z.number().positive(),
@@ -67,6 +68,8 @@ export interface FunctionDefinition {
   name: string;
   /** The bundle that exports `handler`. */
   bundle: string;
+  /** Its own, before that of all functions. */
+  environment: Record<string, string>;
   timeoutSeconds: number;
   hasUrl: boolean;
   sources: SqsSource[];
@@ -81,11 +84,12 @@ export interface StackTemplate {
 
 /**
  * Reads what to run from serverless.yml, the file that is deployed.
+ * @param env what `${env:…}` is read from
  * @throws Error that names whatever it holds that this stack could not run as AWS would
  */
-export function readTemplate(file = join(root, 'serverless.yml')): StackTemplate {
+export function readTemplate(file = join(root, 'serverless.yml'), env = process.env): StackTemplate {
   const raw: unknown = parse(readFileSync(file, 'utf8'));
-  const parsed = Template.safeParse(resolve(raw, raw));
+  const parsed = Template.safeParse(resolve(raw, raw, env));
   if (!parsed.success) throw new Error(cannotRun(parsed.error));
   const { provider, functions, resources } = parsed.data;
   const queues = Object.entries(resources.Resources)
@@ -117,6 +121,7 @@ export function readTemplate(file = join(root, 'serverless.yml')): StackTemplate
       return {
         name,
         bundle: join(root, entry.handler.replace(/\.handler$/, '.cjs')),
+        environment: entry.environment,
         timeoutSeconds: entry.timeout,
         hasUrl: entry.url === true,
         sources: sources.map((source) => ({
@@ -185,19 +190,19 @@ function seconds(rate: string): number {
 }
 
 /** Resolves `${self:…}`, `${env:NAME, 'default'}` and `${opt:NAME, 'default'}`, nested values included. */
-function resolve(value: unknown, whole: unknown): unknown {
-  if (Array.isArray(value)) return value.map((each) => resolve(each, whole));
+function resolve(value: unknown, whole: unknown, env: NodeJS.ProcessEnv): unknown {
+  if (Array.isArray(value)) return value.map((each) => resolve(each, whole, env));
   if (typeof value === 'object' && value !== null) {
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, resolve(each, whole)]));
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, resolve(each, whole, env)]));
   }
   if (typeof value !== 'string') return value;
   const alone = /^\$\{self:([\w.]+)\}$/.exec(value)?.[1];
-  if (alone) return resolve(lookUp(whole, alone), whole);
+  if (alone) return resolve(lookUp(whole, alone), whole, env);
   const resolved = value.replace(
     /\$\{(self|env|opt):([\w.]+)(?:,\s*'([^']*)')?\}/g,
     (_, source, name, fallback) => {
-      if (source === 'self') return String(resolve(lookUp(whole, name), whole));
-      const found = (source === 'env' ? process.env[name] : undefined) ?? fallback;
+      if (source === 'self') return String(resolve(lookUp(whole, name), whole, env));
+      const found = (source === 'env' ? env[name] : undefined) ?? fallback;
       if (found === undefined)
         throw new Error(`serverless.yml: \${${source}:${name}} has no value and no default`);
       return found;

@@ -1,8 +1,9 @@
 import type { Scope } from '../../core/contract/keys.ts';
-import type { Db } from '../../core/db/connect.ts';
+import type { Db, TenantDb } from '../../core/db/connect.ts';
 import { createKey } from '../../core/keys/create.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { buildApp } from '../../lambdas/api/app.ts';
+import type { TestDatabase } from '../support/database.ts';
 import { aTenant } from '../support/factories.ts';
 
 // biome-ignore lint/suspicious/noExplicitAny: answers of any route
@@ -13,8 +14,9 @@ export interface Reply {
   body: Json;
 }
 
-/** The API over a test database, with every statement, sent message and log line noted. */
-export function anApi(db: Db) {
+/** The API over a test database, as its own role, with every statement, sent message and log line noted. */
+export function anApi(given: TestDatabase | TenantDb | Db) {
+  const db: Db & Partial<TenantDb> = 'asApi' in given ? given.asApi : given;
   const statements: string[] = [];
   const messages: OutgoingMessage[] = [];
   const logged: { event: string; fields: Record<string, unknown> }[] = [];
@@ -29,7 +31,7 @@ export function anApi(db: Db) {
     logged.push({ event, fields });
   };
   const app = buildApp({
-    db: noted(db),
+    db: { ...noted(db), forTenant: (id) => noted(db.forTenant?.(id) ?? db) },
     queue: {
       async send(sent) {
         messages.push(...sent);
@@ -38,6 +40,7 @@ export function anApi(db: Db) {
     },
     log: { info: log, warn: log },
     clock: Date.now,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   });
   return { app, statements, messages, logged };
 }

@@ -9,7 +9,7 @@ beforeAll(async () => {
   db = await testDatabase();
   key = (await createKey({ db }, await aTenant(db), { name: 'url', scopes: ['read', 'write'] })).key;
   Object.assign(process.env, {
-    DATABASE_URL: db.url,
+    DATABASE_URL: db.asApi.url,
     RESEARCH_QUEUE_URL: 'http://127.0.0.1:9/queue',
     PUBLIC_URL: 'http://127.0.0.1:9',
     AWS_REGION: 'eu-central-1',

@@ -1,9 +1,13 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import { documentSchema } from '../../core/db/document.ts';
 import { dumpSchema } from '../../core/db/dump.ts';
 import { applyMigrations } from '../../core/db/migrate.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aTenant, aWorld, someCompanies } from '../support/factories.ts';
+
+/** Below it the page is written by `npm run schema`. */
+const marker = '<!-- generated -->';
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -15,6 +19,14 @@ test('schema.sql is what the migrations make', async () => {
   const dump = await dumpSchema(db);
   if (process.env.WRITE_SCHEMA) writeFileSync('schema.sql', dump);
   expect(readFileSync('schema.sql', 'utf8')).toBe(dump);
+});
+
+test('docs/schema.md lists the tables and indexes there are, and says what each is for', async () => {
+  const generated = await documentSchema(db, 'migrations');
+  const page = readFileSync('docs/schema.md', 'utf8');
+  const [head = ''] = page.split(marker);
+  if (process.env.WRITE_SCHEMA) writeFileSync('docs/schema.md', `${head}${marker}\n\n${generated}`);
+  expect(readFileSync('docs/schema.md', 'utf8')).toBe(`${head}${marker}\n\n${generated}`);
 });
 
 test('every migration goes down and up again, and twice up does no harm', async () => {

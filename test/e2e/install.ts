@@ -7,8 +7,8 @@ const version = '2.41.1';
 const runtime = join(root, '.runtime');
 
 /**
- * Gets a real n8n from npm into `.runtime/`, once. It is installed without install scripts, of which one fails, and
- * then its one native module is built.
+ * Gets a real n8n from npm into `.runtime/`, once, without install scripts, of which one fails. Its SQLite driver
+ * stays unbuilt, so that no compiler is needed: n8n runs on Postgres here.
  * @returns the path of n8n's command line program
  */
 export async function installN8n(say: (line: string) => void): Promise<string> {
@@ -23,9 +23,9 @@ export async function installN8n(say: (line: string) => void): Promise<string> {
   rmSync(half, { recursive: true, force: true });
   mkdirSync(half, { recursive: true });
   writeFileSync(join(half, 'package.json'), '{"private":true}');
-  await npm(half, ['install', '--ignore-scripts', '--no-package-lock', `n8n@${version}`]);
-  say('Building its SQLite driver: a minute …');
-  await npm(half, ['rebuild', 'sqlite3']);
+  const install = () => npm(half, ['install', '--ignore-scripts', '--no-package-lock', `n8n@${version}`]);
+  // Two thousand packages: a download that breaks off goes on where it was, from npm's cache.
+  await install().catch(install);
   renameSync(half, folder);
   return program;
 }
@@ -38,7 +38,7 @@ export async function npm(folder: string, args: string[]): Promise<void> {
   const [program, first] = cli?.endsWith('npm-cli.js') ? [process.execPath, [cli]] : ['npm', []];
   const child = spawn(program, [...first, ...args], {
     cwd: folder,
-    env: { ...npmEnvironment(), npm_config_nodedir: headers() },
+    env: npmEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   child.stdout.pipe(output, { end: false });
@@ -57,11 +57,4 @@ function npmEnvironment(): NodeJS.ProcessEnv {
     ([name]) => !/^npm_(package|lifecycle|command|config_prefix|config_local_prefix)/.test(name),
   );
   return { ...Object.fromEntries(kept), PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}` };
-}
-
-/** Native modules are built against the headers of the Node that will load them: npm's `node` brings its own. */
-function headers(): string {
-  const node = join(dirname(process.execPath), '..');
-  const packaged = join(node, 'node_modules', `node-${process.platform}-${process.arch}`);
-  return existsSync(join(packaged, 'include')) ? packaged : node;
 }

@@ -35,10 +35,11 @@ export async function installPackage(folder: string): Promise<string[]> {
   return [...log.matchAll(/"path": "([^"]+)"/g)].map(([, path]) => path ?? '');
 }
 
-export async function prepareN8n(program: string, folder: string): Promise<N8n> {
+/** @param databaseUrl of an empty database for n8n's own tables */
+export async function prepareN8n(program: string, folder: string, databaseUrl: string): Promise<N8n> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
-  const env = environment(folder, port);
+  const env = environment(folder, port, new URL(databaseUrl));
   let server: ChildProcess | undefined;
   let cookie = '';
 
@@ -91,6 +92,15 @@ export async function prepareN8n(program: string, folder: string): Promise<N8n> 
       const isUp = await until(() => isReady(`${url}/rest/settings`), 90_000, 200);
       if (!isUp) throw new Error(`n8n did not start in 90 s; see ${join(folder, 'n8n.log')}`);
       await rest('POST', '/rest/owner/setup', owner);
+      // A session begun while n8n was still starting may be refused later: sign in until it holds.
+      const { email: emailOrLdapLoginId, password } = owner;
+      const signIn = async () => {
+        await rest('POST', '/rest/login', { emailOrLdapLoginId, password });
+        await rest('GET', '/rest/login');
+        return true;
+      };
+      const isIn = await until(() => signIn().catch(() => false), 60_000, 500);
+      if (!isIn) throw new Error(`nobody can sign in to n8n; see ${join(folder, 'n8n.log')}`);
     },
     async stop() {
       if (!server || server.exitCode !== null) return;
@@ -110,7 +120,7 @@ const owner = {
   password: 'Only-for-this-test-1',
 };
 
-function environment(folder: string, port: number): NodeJS.ProcessEnv {
+function environment(folder: string, port: number, database: URL): NodeJS.ProcessEnv {
   return {
     PATH: process.env.PATH,
     HOME: folder,
@@ -119,7 +129,12 @@ function environment(folder: string, port: number): NodeJS.ProcessEnv {
     N8N_PORT: String(port),
     N8N_LISTEN_ADDRESS: '127.0.0.1',
     N8N_SECURE_COOKIE: 'false',
-    DB_TYPE: 'sqlite',
+    DB_TYPE: 'postgresdb',
+    DB_POSTGRESDB_HOST: database.hostname,
+    DB_POSTGRESDB_PORT: database.port,
+    DB_POSTGRESDB_DATABASE: database.pathname.slice(1),
+    DB_POSTGRESDB_USER: database.username,
+    DB_POSTGRESDB_PASSWORD: database.password,
     N8N_DIAGNOSTICS_ENABLED: 'false',
     N8N_VERSION_NOTIFICATIONS_ENABLED: 'false',
     N8N_VERSION_NOTIFICATIONS_WHATS_NEW_ENABLED: 'false',

@@ -36,7 +36,15 @@ function aFunction(
     },
   });
   const made = environments(
-    { name: 'a-function', bundle, timeoutSeconds, hasUrl: false, sources: [], everySeconds: [] },
+    {
+      name: 'a-function',
+      bundle,
+      environment: {},
+      timeoutSeconds,
+      hasUrl: false,
+      sources: [],
+      everySeconds: [],
+    },
     { env: {}, log, limit },
   );
   stopping.push(made.stop);

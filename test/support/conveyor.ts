@@ -4,13 +4,14 @@ import { guardedAgent } from '../../core/http/guard.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { enqueue, kickOff } from '../../core/research/enqueue.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
+import type { TestDatabase } from './database.ts';
 
-/** The engine with a queue in memory that a test can look into, lose and repeat messages of. */
-export function aConveyor(db: Db) {
+/** The engine, as its own role, with a queue in memory that a test can look into, lose and repeat messages of. */
+export function aConveyor(db: TestDatabase) {
   const sent: OutgoingMessage[] = [];
   const http = guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 10 });
   const deps = {
-    db,
+    db: db.asWorker as Db,
     http,
     queue: {
       async send(messages: OutgoingMessage[]) {
@@ -28,7 +29,8 @@ export function aConveyor(db: Db) {
     deps,
     sent,
     async start(tenantId: string, campaignId: string, provider = 'a-provider') {
-      const reply = await enqueue(db, tenantId, campaignId, {
+      const asked = db.asApi.forTenant(tenantId);
+      const reply = await enqueue(asked, tenantId, campaignId, {
         provider,
         kind: 'company',
         all: true,
@@ -36,7 +38,7 @@ export function aConveyor(db: Db) {
         priority: 0,
         dryRun: false,
       });
-      await kickOff(deps, reply.batchId ?? '');
+      await kickOff({ ...deps, db: asked }, reply.batchId ?? '');
       return reply.batchId ?? '';
     },
     /** Delivers what is on the queue, ignoring delays by making jobs due, until it is empty. */

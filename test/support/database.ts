@@ -8,8 +8,11 @@ async function asAdmin(text: string): Promise<void> {
   await client.query(text).finally(() => client.end());
 }
 
+/** As the owner. Row level security does not bind a superuser, so code under test takes `asApi` or `asWorker`. */
 export interface TestDatabase extends Connection {
   url: string;
+  asApi: Connection & { url: string };
+  asWorker: Connection & { url: string };
 }
 
 /** A fresh, migrated database of its own, copied from the template; `close()` drops it. */
@@ -25,14 +28,20 @@ export async function testDatabase(options: { max?: number; template?: string } 
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
-  const url = new URL(process.env.TEST_DATABASE_URL ?? '');
-  url.pathname = `/${name}`;
-  const connection = connect(url.href, { max: options.max ?? 4 });
+  const connected = (to: string | undefined) => {
+    const url = new URL(to ?? '');
+    url.pathname = `/${name}`;
+    return { ...connect(url.href, { max: options.max ?? 4 }), url: url.href };
+  };
+  const owner = connected(process.env.TEST_DATABASE_URL);
+  const asApi = connected(process.env.TEST_API_DATABASE_URL);
+  const asWorker = connected(process.env.TEST_WORKER_DATABASE_URL);
   return {
-    ...connection,
-    url: url.href,
+    ...owner,
+    asApi,
+    asWorker,
     async close() {
-      await connection.close();
+      await Promise.all([owner, asApi, asWorker].map((each) => each.close()));
       await asAdmin(`drop database ${name} with (force)`);
     },
   };

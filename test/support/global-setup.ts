@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
+import { giveLogins } from '../../local/stack/logins.ts';
 
 declare global {
   var services: ChildProcess | undefined;
@@ -34,7 +35,11 @@ export default async function setUp(): Promise<void> {
   });
   if (migrated.status !== 0) throw new Error(`the migrations failed:\n${migrated.stderr}`);
 
+  const logins = await giveLogins(databaseUrl);
+
   process.env.TEST_DATABASE_URL = databaseUrl;
+  process.env.TEST_API_DATABASE_URL = logins.api;
+  process.env.TEST_WORKER_DATABASE_URL = logins.worker;
   process.env.TEST_SQS_ENDPOINT = sqsEndpoint;
   process.env.TEST_HOME = home;
 }
