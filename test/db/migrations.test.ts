@@ -112,7 +112,7 @@ test('an index is built while people write, and waits for a slow one longer than
   await admin.query(`alter database ${name} set statement_timeout = '300ms'`);
   await applyMigrations(url, { dir, count: 1 });
   const slow = await aSlowWriter(1);
-  const migrating = applyMigrations(url, { dir, count: 1 });
+  const migrating = applyMigrations(url, { dir, count: 1, patienceMs: 0 });
   await migrators(1, waits);
 
   await (await aPerson()).query(`insert into things (id, name) values (2, 'quick')`);
