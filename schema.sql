@@ -47,7 +47,7 @@ CREATE INDEX archive_chunks_user ON public.archive_chunks USING btree (user_id);
 alter table archive_chunks enable row level security;
 alter table archive_chunks force row level security;
 create policy definer on archive_chunks for all to aim_definer using (true) with check (true);
-create policy tenant on archive_chunks for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on archive_chunks for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
 grant select on archive_chunks to aim_api;
 grant delete, insert, select, update on archive_chunks to aim_worker;
@@ -79,7 +79,7 @@ CREATE INDEX archived_campaigns_unfinished ON public.archived_campaigns USING bt
 alter table archived_campaigns enable row level security;
 alter table archived_campaigns force row level security;
 create policy definer on archived_campaigns for all to aim_definer using (true) with check (true);
-create policy tenant on archived_campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on archived_campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
 grant select on archived_campaigns to aim_api;
 grant delete, insert, select, update on archived_campaigns to aim_worker;
@@ -105,9 +105,10 @@ CREATE INDEX campaign_count_deltas_campaign ON public.campaign_count_deltas USIN
 alter table campaign_count_deltas enable row level security;
 alter table campaign_count_deltas force row level security;
 create policy definer on campaign_count_deltas for all to aim_definer using (true) with check (true);
-create policy tenant on campaign_count_deltas for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on campaign_count_deltas for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaign_count_deltas for all to aim_worker using (true) with check (true);
 grant select on campaign_count_deltas to aim_api;
+grant insert on campaign_count_deltas to aim_definer;
 grant delete, insert, select, update on campaign_count_deltas to aim_worker;
 
 create table campaigns (
@@ -130,18 +131,26 @@ create table campaigns (
   constraint campaigns_id_user_id_key UNIQUE (id, user_id)
 );
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
+CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
+CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
 alter table campaigns enable row level security;
 alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
-create policy tenant on campaigns for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
 grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
+grant select, select (id) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.campaigns REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.campaigns REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.campaigns REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 
 create table change_floor (
   singleton boolean not null default true,
   xid xid8 not null default '0'::xid8,
+  mark xid8 not null default '0'::xid8,
+  marked_at timestamp with time zone not null default now(),
   constraint change_floor_singleton_check CHECK (singleton),
   constraint change_floor_pkey PRIMARY KEY (singleton)
 );
@@ -151,7 +160,7 @@ create policy definer on change_floor for all to aim_definer using (true) with c
 create policy floor on change_floor for select to aim_api using (true);
 create policy worker on change_floor for all to aim_worker using (true) with check (true);
 grant select on change_floor to aim_api;
-grant select on change_floor to aim_worker;
+grant select, update (mark, marked_at) on change_floor to aim_worker;
 
 create table changes (
   at timestamp with time zone not null default now(),
@@ -170,10 +179,11 @@ CREATE INDEX changes_feed ON public.changes USING btree (user_id, xid, seq);
 alter table changes enable row level security;
 alter table changes force row level security;
 create policy definer on changes for all to aim_definer using (true) with check (true);
-create policy tenant on changes for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on changes for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on changes for all to aim_worker using (true) with check (true);
 grant select on changes to aim_api;
-grant select on changes to aim_worker;
+grant insert on changes to aim_definer;
+grant delete, select on changes to aim_worker;
 
 create table companies (
   id uuid not null default uuidv7(),
@@ -186,6 +196,7 @@ create table companies (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint companies_attributes_check CHECK ((jsonb_typeof(attributes) = 'object'::text)),
   constraint companies_check CHECK (
 CASE
@@ -201,14 +212,26 @@ END),
 );
 CREATE INDEX companies_campaign_page ON public.companies USING btree (campaign_id, created_at, id);
 CREATE UNIQUE INDEX companies_natural_key ON public.companies USING btree (campaign_id, natural_key);
+CREATE INDEX companies_search ON public.companies USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
+CREATE INDEX companies_similar ON public.companies USING gin (uuid_hash(user_id), aim.search_name(name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
 CREATE INDEX companies_tenant_page ON public.companies USING btree (user_id, created_at, id);
+CREATE INDEX companies_unsearchable ON public.companies USING btree (id) WHERE (search_vector IS NULL);
 alter table companies enable row level security;
 alter table companies force row level security;
 create policy definer on companies for all to aim_definer using (true) with check (true);
-create policy tenant on companies for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on companies for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
+grant select on companies to aim_definer;
 grant delete, insert, select, update on companies to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
+CREATE TRIGGER search_renamed AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION aim.company_renamed();
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF name, domain ON public.companies FOR EACH ROW EXECUTE FUNCTION aim.company_search_vector();
 
 create table company_research (
   id uuid not null default uuidv7(),
@@ -224,6 +247,7 @@ create table company_research (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint company_research_generation_check CHECK ((generation >= 1)),
   constraint company_research_campaign_id_user_id_fkey FOREIGN KEY (campaign_id, user_id) REFERENCES campaigns(id, user_id) ON DELETE CASCADE,
   constraint company_research_company_id_campaign_id_fkey FOREIGN KEY (company_id, campaign_id) REFERENCES companies(id, campaign_id) ON DELETE CASCADE,
@@ -232,14 +256,22 @@ create table company_research (
 CREATE INDEX company_research_campaign_page ON public.company_research USING btree (campaign_id, created_at, id);
 CREATE INDEX company_research_company_page ON public.company_research USING btree (company_id, created_at, id);
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
+CREATE UNIQUE INDEX company_research_of_campaign ON public.company_research USING btree (id, campaign_id);
+CREATE INDEX company_research_search ON public.company_research USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
+CREATE INDEX company_research_unsearchable ON public.company_research USING btree (id) WHERE (search_vector IS NULL);
 alter table company_research enable row level security;
 alter table company_research force row level security;
 create policy definer on company_research for all to aim_definer using (true) with check (true);
-create policy tenant on company_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on company_research for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on company_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on company_research to aim_api;
+grant select, update (search_vector) on company_research to aim_definer;
 grant delete, insert, select, update on company_research to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF company_id ON public.company_research FOR EACH ROW EXECUTE FUNCTION aim.research_search_vector();
 
 create table contacts (
   id uuid not null default uuidv7(),
@@ -255,6 +287,7 @@ create table contacts (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  search_vector tsvector,
   constraint contacts_attributes_check CHECK ((jsonb_typeof(attributes) = 'object'::text)),
   constraint contacts_email_check CHECK (((length(email) >= 3) AND (length(email) <= 320))),
   constraint contacts_full_name_check CHECK ((length(full_name) <= 500)),
@@ -268,14 +301,25 @@ create table contacts (
 CREATE INDEX contacts_campaign_page ON public.contacts USING btree (campaign_id, created_at, id);
 CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, created_at, id) WHERE (company_id IS NOT NULL);
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
+CREATE INDEX contacts_search ON public.contacts USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
+CREATE INDEX contacts_similar ON public.contacts USING gin (uuid_hash(user_id), aim.search_name(full_name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
+CREATE INDEX contacts_unsearchable ON public.contacts USING btree (id) WHERE (search_vector IS NULL);
 alter table contacts enable row level security;
 alter table contacts force row level security;
 create policy definer on contacts for all to aim_definer using (true) with check (true);
-create policy tenant on contacts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on contacts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on contacts for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on contacts to aim_api;
+grant select on contacts to aim_definer;
 grant delete, insert, select, update on contacts to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
+CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER note_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
+CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF full_name, title, email ON public.contacts FOR EACH ROW EXECUTE FUNCTION aim.contact_search_vector();
 
 create table dead_letters (
   id uuid not null default uuidv7(),
@@ -295,7 +339,7 @@ CREATE UNIQUE INDEX dead_letters_message ON public.dead_letters USING btree (que
 alter table dead_letters enable row level security;
 alter table dead_letters force row level security;
 create policy definer on dead_letters for all to aim_definer using (true) with check (true);
-create policy tenant on dead_letters for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on dead_letters for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on dead_letters for all to aim_worker using (true) with check (true);
 grant select on dead_letters to aim_api;
 grant delete, insert, select, update on dead_letters to aim_worker;
@@ -316,7 +360,7 @@ CREATE INDEX idempotency_keys_created ON public.idempotency_keys USING btree (cr
 alter table idempotency_keys enable row level security;
 alter table idempotency_keys force row level security;
 create policy definer on idempotency_keys for all to aim_definer using (true) with check (true);
-create policy tenant on idempotency_keys for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on idempotency_keys for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on idempotency_keys for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on idempotency_keys to aim_api;
 grant delete, insert, select, update on idempotency_keys to aim_worker;
@@ -339,7 +383,7 @@ create table prospect_research (
   updated_at timestamp with time zone not null default now(),
   constraint prospect_research_natural_key_check CHECK (((length(natural_key) >= 1) AND (length(natural_key) <= 600))),
   constraint prospect_research_campaign_id_user_id_fkey FOREIGN KEY (campaign_id, user_id) REFERENCES campaigns(id, user_id) ON DELETE CASCADE,
-  constraint prospect_research_company_research_id_fkey FOREIGN KEY (company_research_id) REFERENCES company_research(id) ON DELETE CASCADE,
+  constraint prospect_research_of_campaign FOREIGN KEY (company_research_id, campaign_id) REFERENCES company_research(id, campaign_id) ON DELETE CASCADE,
   constraint prospect_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX prospect_research_campaign_page ON public.prospect_research USING btree (campaign_id, created_at, id);
@@ -349,10 +393,13 @@ CREATE INDEX prospect_research_tenant_page ON public.prospect_research USING btr
 alter table prospect_research enable row level security;
 alter table prospect_research force row level security;
 create policy definer on prospect_research for all to aim_definer using (true) with check (true);
-create policy tenant on prospect_research for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on prospect_research for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on prospect_research for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on prospect_research to aim_api;
+grant delete, insert, select, update (natural_key, full_name, email, title, phone, linkedin, attributes, version, updated_at) on prospect_research to aim_api;
 grant delete, insert, select, update on prospect_research to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 
 create table research_attempts (
   id uuid not null,
@@ -377,9 +424,9 @@ CREATE INDEX research_attempts_provider ON public.research_attempts USING btree 
 alter table research_attempts enable row level security;
 alter table research_attempts force row level security;
 create policy definer on research_attempts for all to aim_definer using (true) with check (true);
-create policy tenant on research_attempts for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_attempts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_attempts for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on research_attempts to aim_api;
+grant delete, select, update (outcome, http_status, latency_ms, error_code, finished_at) on research_attempts to aim_api;
 grant select on research_attempts to aim_definer;
 grant delete, insert, select, update on research_attempts to aim_worker;
 
@@ -427,10 +474,13 @@ CREATE INDEX research_batches_tenant_page ON public.research_batches USING btree
 alter table research_batches enable row level security;
 alter table research_batches force row level security;
 create policy definer on research_batches for all to aim_definer using (true) with check (true);
-create policy tenant on research_batches for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 
 create table research_jobs (
   id uuid not null default uuidv7(),
@@ -482,10 +532,20 @@ CREATE INDEX research_jobs_unfed ON public.research_jobs USING btree (provider_i
 alter table research_jobs enable row level security;
 alter table research_jobs force row level security;
 create policy definer on research_jobs for all to aim_definer using (true) with check (true);
-create policy tenant on research_jobs for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant_deletes on research_jobs for delete to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy tenant_inserts on research_jobs for insert to aim_api with check (((user_id = ( SELECT aim.tenant() AS tenant)) AND (EXISTS ( SELECT
+   FROM research_batches b
+  WHERE ((b.id = research_jobs.batch_id) AND (b.campaign_id = research_jobs.campaign_id) AND (b.provider_id = research_jobs.provider_id)))) AND (EXISTS ( SELECT
+   FROM companies c
+  WHERE ((c.id = research_jobs.company_id) AND (c.campaign_id = research_jobs.campaign_id))))));
+create policy tenant_reads on research_jobs for select to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
-grant delete, insert, select, update on research_jobs to aim_api;
+grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
 grant delete, insert, select, update on research_jobs to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 
 create table research_providers (
   id uuid not null default uuidv7(),
@@ -525,11 +585,14 @@ CREATE INDEX research_providers_page ON public.research_providers USING btree (u
 alter table research_providers enable row level security;
 alter table research_providers force row level security;
 create policy definer on research_providers for all to aim_definer using (true) with check (true);
-create policy tenant on research_providers for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on research_providers for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_providers for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_providers to aim_api;
 grant select on research_providers to aim_definer;
 grant delete, insert, select, update on research_providers to aim_worker;
+CREATE TRIGGER note_deleted AFTER DELETE ON public.research_providers REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
+CREATE TRIGGER note_inserted AFTER INSERT ON public.research_providers REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
+CREATE TRIGGER note_updated AFTER UPDATE ON public.research_providers REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
 
 create table subscriptions (
   id uuid not null default uuidv7(),
@@ -573,7 +636,7 @@ CREATE INDEX subscriptions_page ON public.subscriptions USING btree (user_id, cr
 alter table subscriptions enable row level security;
 alter table subscriptions force row level security;
 create policy definer on subscriptions for all to aim_definer using (true) with check (true);
-create policy tenant on subscriptions for all to aim_api using ((user_id = ( SELECT aim.tenant() AS tenant))) with check ((user_id = ( SELECT aim.tenant() AS tenant)));
+create policy tenant on subscriptions for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on subscriptions for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on subscriptions to aim_api;
 grant delete, insert, select, update on subscriptions to aim_worker;
@@ -598,6 +661,120 @@ AS $function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.cluster_epoch()
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select to_hex(system_identifier) || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from pg_control_system()
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.company_renamed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  update company_research r set search_vector = n.search_vector
+  from new_rows n join old_rows o on o.id = n.id
+  where (o.name, o.domain) is distinct from (n.name, n.domain) and r.company_id = n.id;
+  return null;
+end
+$function$
+;
+alter function aim.company_renamed() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.company_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := aim.search_vector(new.name, new.domain);
+  return new;
+end
+$function$
+;
+alter function aim.company_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.contact_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := aim.search_vector(new.full_name, new.title, new.email);
+  return new;
+end
+$function$
+;
+alter function aim.contact_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then -n else 0 end,
+    case tg_table_name when 'contacts' then -n else 0 end
+  from (select user_id, campaign_id, count(*) as n from removed group by user_id, campaign_id) counted
+  -- Rows that go because their campaign went count for nobody.
+  where exists (select from campaigns c where c.id = counted.campaign_id);
+  return null;
+end
+$function$
+;
+alter function aim.count_deleted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then count(*) else 0 end,
+    case tg_table_name when 'contacts' then count(*) else 0 end
+  from added group by user_id, campaign_id;
+  return null;
+end
+$function$
+;
+alter function aim.count_inserted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.count_moved()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+  select user_id, campaign_id,
+    case tg_table_name when 'companies' then sum(n) else 0 end,
+    case tg_table_name when 'contacts' then sum(n) else 0 end
+  from (
+    select user_id, campaign_id, -1 as n from before
+    union all
+    select user_id, campaign_id, 1 from after
+  ) moved
+  group by user_id, campaign_id having sum(n) <> 0;
+  return null;
+end
+$function$
+;
+alter function aim.count_moved() owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
  LANGUAGE sql
@@ -611,12 +788,741 @@ AS $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+AS $function$
+declare
+  day date;
+  name text;
+  made int := 0;
+begin
+  -- Two sweeps at once: the second leaves it to the first.
+  if not pg_try_advisory_xact_lock(hashtext('aim.change_partitions')) then
+    return 0;
+  end if;
+  for day in select generate_series(current_date, current_date + days_ahead, interval '1 day')::date loop
+    name := 'changes_' || to_char(day, 'YYYYMMDD');
+    continue when to_regclass(format('aim.%I', name)) is not null;
+    execute format('create table aim.%I (like public.changes including defaults including constraints)', name);
+    execute format(
+      'with moved as (delete from aim.changes_default where at >= %L and at < %L returning *) insert into aim.%I select * from moved',
+      day, day + 1, name);
+    execute format('alter table public.changes attach partition aim.%I for values from (%L) to (%L)', name, day, day + 1);
+    made := made + 1;
+  end loop;
+  return made;
+exception when lock_not_available then
+  return 0;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from companies c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from contacts c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+        begin
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, c.created_at, c.search_vector from company_research c
+            where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
+          ), newest as (
+            select f.id, f.search_vector from found f
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            order by f.created_at desc, f.id desc limit 1000
+          )
+          select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
+          into ids, ranks, complete from newest n;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.note_campaigns()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', 'insert', array[id] from after;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', op, array[id]
+      from (
+        select a.user_id, a.id, case
+          when a.deleted_at is not null then case when b.deleted_at is null then 'delete' end
+          when a.archived and not b.archived then 'archive'
+          when b.archived and not a.archived then 'restore'
+          when a.version <> b.version then 'update'
+        end as op
+        from after a join before b on b.id = a.id
+      ) n
+      where op is not null;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select user_id, id, 'campaign', 'delete', array[id] from before where deleted_at is null;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_campaigns() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_providers()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, entity, op, ids)
+      select user_id, 'provider', 'insert', array[id] from after;
+    when 'UPDATE' then
+      insert into changes (user_id, entity, op, ids)
+      select a.user_id, 'provider', 'update', array[a.id] from after a join before b on b.id = a.id
+      where a.version <> b.version or a.paused_until is distinct from b.paused_until;
+    when 'DELETE' then
+      insert into changes (user_id, entity, op, ids)
+      select user_id, 'provider', 'delete', array[id] from before;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_providers() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_rows()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'insert', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from after
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'update', array_agg(n.id)
+      from (
+        select a.user_id, a.campaign_id, a.id, (row_number() over (partition by a.campaign_id) - 1) / 1000 as part
+        from after a join before b on b.id = a.id where a.version <> b.version
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from before
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_rows() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.note_states()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], case tg_argv[0] when 'job' then 'queued' else 'insert' end, array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from after
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+    when 'UPDATE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], n.status, array_agg(n.id)
+      from (
+        select a.user_id, a.campaign_id, a.status, a.id,
+          (row_number() over (partition by a.campaign_id, a.status) - 1) / 1000 as part
+        from after a join before b on b.id = a.id
+        where a.status <> b.status and (
+          a.status in ('completed', 'failed', 'cancelled')
+          or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
+        )
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.status, n.part;
+    when 'DELETE' then
+      insert into changes (user_id, campaign_id, entity, op, ids)
+      select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
+      from (
+        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from before
+      ) n
+      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+      group by n.user_id, n.campaign_id, n.part;
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.note_states() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.prune_changes(retention_days integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+AS $function$
+declare
+  old record;
+  highest xid8;
+  pruned int := 0;
+begin
+  if retention_days < 1 then
+    raise exception 'retention is at least a day' using errcode = '22023';
+  end if;
+  if not pg_try_advisory_xact_lock(hashtext('aim.change_partitions')) then
+    return 0;
+  end if;
+  for old in
+    select c.oid::regclass as partition from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'public.changes'::regclass and c.relname ~ '^changes_\d{8}$'
+      and to_date(right(c.relname, 8), 'YYYYMMDD') < current_date - retention_days
+    order by c.relname
+  loop
+    execute format('select xid from %s order by xid desc limit 1', old.partition) into highest;
+    if highest is not null then
+      update change_floor set xid = greatest(xid, highest);
+    end if;
+    execute format('drop table %s', old.partition);
+    pruned := pruned + 1;
+  end loop;
+  return pruned;
+exception when lock_not_available then
+  return 0;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.research_search_vector()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.search_vector := (select c.search_vector from companies c where c.id = new.company_id);
+  return new;
+end
+$function$
+;
+alter function aim.research_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_companies(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_companies(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_companies(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_contacts(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_contacts(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_contacts(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_contacts(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_guard(tenant uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+begin
+  if tenant is distinct from aim.tenant() and (aim.tenant() is not null or not pg_has_role(caller, 'aim_worker', 'member')) then
+    raise exception 'search is bound to another tenant' using errcode = 'insufficient_privilege';
+  end if;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.search_keys(tenant uuid, campaign uuid, query tsquery)
+ RETURNS tsquery
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((('('::text || regexp_replace((query)::text, '(^|[ (!])'''::text, ('\1'''::text || aim.search_mark(tenant)), 'g'::text)) || ')'::text) || COALESCE((((' & '''::text || aim.search_mark(tenant)) || (campaign)::text) || ''''::text), ''::text)))::tsquery;
+
+CREATE OR REPLACE FUNCTION aim.search_keys(tenant uuid, campaign uuid, words tsvector)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (((((replace((' '::text || (words)::text), ' '''::text, (' '''::text || aim.search_mark(tenant))) || ' '''::text) || aim.search_mark(tenant)) || (campaign)::text) || ''''::text))::tsvector;
+
+CREATE OR REPLACE FUNCTION aim.search_mark(tenant uuid)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ("right"((tenant)::text, 8) || '/'::text);
+
+CREATE OR REPLACE FUNCTION aim.search_name(value text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+    begin
+      return public.unaccent('public.unaccent'::pg_catalog.regdictionary,
+        pg_catalog.translate(aim.search_text(value, ' '), '"-', '  '));
+    end
+    $function$;
+
+CREATE OR REPLACE FUNCTION aim.search_query(q text)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET client_min_messages TO 'error'
+AS $function$
+declare
+  host text := regexp_replace(left(q, 256), '(^|[[:space:]"-])(?:https?://(?:www[.])?|www[.])', '\1', 'gi');
+  marked text := regexp_replace(aim.search_text(host, '#'), '(?<=[^[:space:]"])-', '#', 'g');
+  sought tsquery := websearch_to_tsquery('aim.names', marked);
+begin
+  if marked !~ '[[:space:]"#-]$' and marked !~ '(^|[[:space:]])-[^[:space:]]*$' then
+    sought := regexp_replace(sought::text, '''(\)*)$', ''':*\1')::tsquery;
+  end if;
+  if querytree(sought) in ('', 'T') then
+    return null;
+  end if;
+  return sought;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.search_research(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
+ RETURNS TABLE(id uuid, rank real, way text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+        declare
+          query tsquery := aim.search_query(q);
+          walked record;
+          matched record;
+          ids uuid[];
+          ranks real[];
+        begin
+          perform aim.search_guard(tenant);
+          if query is null then
+            raise exception 'the search names nothing to look for' using errcode = 'AIM01';
+          end if;
+          if only_way is distinct from 'similar' then
+            way := 'exact';
+            select * into walked from aim.walk_research(tenant, campaign, query);
+            ids := walked.ids;
+            ranks := walked.ranks;
+            if not walked.complete then
+              select * into matched
+              from aim.match_research(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              if matched.complete then
+                ids := matched.ids;
+                ranks := matched.ranks;
+              else
+                -- More than could be looked at, and few among the newest: what both have seen.
+                select array_agg(u.i), array_agg(u.r) into ids, ranks from (
+                  select * from unnest(walked.ids, walked.ranks) w (i, r)
+                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+              end if;
+            end if;
+          end if;
+          -- Whoever quotes or leaves out wants just that.
+          if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
+            way := 'similar';
+            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, q) s;
+          end if;
+          return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
+            where after_id is null or (u.r, u.i) < (after_rank, after_id)
+            order by u.r desc, u.i desc limit wanted;
+        end
+        $function$
+;
+alter function aim.search_research(uuid,uuid,text,text,real,uuid,integer) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.search_text(value text, mark text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN "left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500);
+
+CREATE OR REPLACE FUNCTION aim.search_vector(weighty text, light text, lighter text DEFAULT NULL::text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (setweight(to_tsvector('aim.names'::regconfig, translate(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '"-'::text, '  '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, translate(concat_ws(' '::text, aim.search_text(light, ' '::text), aim.search_text(lighter, ' '::text)), '"-'::text, '  '::text)), 'B'::"char"));
+
+CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select found.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+              from companies c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+              limit 5000
+            ) found 
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, found.id desc limit 1000) y;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select found.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.full_name)) as rank
+              from contacts c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.full_name)
+              limit 5000
+            ) found 
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, found.id desc limit 1000) y;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+ SET "pg_trgm.word_similarity_threshold" TO '0.3'
+AS $function$
+        declare
+          typed text := aim.search_name(left(q, 256));
+        begin
+          -- Without trigrams the index would answer with everything.
+          if cardinality(public.show_trgm(typed)) = 0 then
+            return;
+          end if;
+          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+            select r.id, found.rank from (
+              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+              from companies c
+              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+              limit 5000
+            ) found join company_research r on r.company_id = found.id
+            where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+            order by found.rank desc, r.id desc limit 1000) y;
+        end
+        $function$;
+
 CREATE OR REPLACE FUNCTION aim.tenant()
  RETURNS uuid
  LANGUAGE sql
  STABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
 AS $function$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from companies c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from companies c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from companies c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from companies c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from contacts c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from contacts c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from contacts c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from contacts c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
+
+CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+ SET jit TO 'off'
+AS $function$
+        declare
+          sample constant int := 1000;
+          seen int;
+          hits int;
+        begin
+          if campaign is null then
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.search_vector from company_research c where c.user_id = tenant
+              order by c.created_at desc, c.id desc limit sample) x;
+          else
+            select count(*), count(*) filter (where x.search_vector @@ query) into seen, hits from (
+              select c.user_id, c.search_vector from company_research c where c.campaign_id = campaign
+              order by c.created_at desc, c.id desc limit sample) x where x.user_id = tenant;
+          end if;
+          complete := seen < sample;
+          -- Below 1 in 20 the index is cheaper.
+          if hits = 0 or (not complete and hits * 20 < seen) then
+            return;
+          end if;
+          if campaign is null then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.search_vector from company_research c where c.user_id = tenant
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query limit 1000) y;
+          else
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select x.id, ts_rank(x.search_vector, query) as rank from (
+                select c.id, c.user_id, c.search_vector from company_research c where c.campaign_id = campaign
+                order by c.created_at desc, c.id desc limit 20000) x
+              where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
+          end if;
+          complete := complete or cardinality(ids) = 1000;
+        end
+        $function$;
 
 CREATE OR REPLACE FUNCTION auth.uid()
  RETURNS uuid

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { config } from '../core/config.ts';
@@ -33,6 +34,7 @@ export const deps = once(() => {
     }),
     log,
     clock: Date.now,
+    sleep,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,
     concurrency: settings.dispatchConcurrency,

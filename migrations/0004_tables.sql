@@ -1,5 +1,8 @@
 -- Up Migration
 
+-- All at once, parents first as writers take them: locks taken one by one would meet theirs and never get through.
+lock table campaigns, research_batches, research_jobs in access exclusive mode;
+
 -- What is ours alone: functions, sequences and the partitions of `changes`. Not exposed over HTTP by Supabase.
 create schema if not exists aim;
 
@@ -144,6 +147,7 @@ alter table research_jobs
 
 -- Down Migration
 
+lock table campaigns, research_batches, research_jobs in access exclusive mode;
 alter table research_jobs drop column leader_id;
 alter table research_batches
   drop column resume_url, drop column resume_state, drop column resume_attempts, drop column resume_at;

@@ -1,5 +1,9 @@
 -- Up Migration
 
+-- All at once, parents first as writers take them: locks taken one by one would meet theirs and never get through.
+lock table campaigns, companies, contacts, research_providers, research_batches, research_jobs, research_attempts,
+  company_research, prospect_research in access exclusive mode;
+
 -- Who may do what. None of them owns a table or bypasses row level security; an operator gives aim_api and aim_worker
 -- a LOGIN and a password. Roles belong to the whole cluster, so another database may have made them already.
 do $body$
@@ -51,28 +55,43 @@ begin
 end
 $body$;
 
--- The tenant's own rows. A sub-select, so that it is asked once a statement and not once a row.
+-- The tenant's own rows. A sub-select, so that it is asked once a statement and not once a row; in a coalesce, so that
+-- the planner does not take it for a second condition on the rows of a campaign, expect far fewer of them, and sort.
+-- Every query of the API names its tenant or a parent of its own besides, and that is what an index serves.
 do $body$
 declare
   wanted text;
 begin
   foreach wanted in array array[
-    'idempotency_keys', 'campaigns', 'companies', 'contacts', 'research_providers', 'research_batches', 'research_jobs',
-    'research_attempts', 'company_research', 'prospect_research', 'dead_letters', 'campaign_count_deltas', 'changes',
-    'subscriptions', 'archived_campaigns', 'archive_chunks'
+    'idempotency_keys', 'campaigns', 'companies', 'contacts', 'research_providers', 'research_batches',
+    'research_attempts', 'company_research', 'prospect_research', 'dead_letters', 'campaign_count_deltas', 'changes', 'subscriptions',
+    'archived_campaigns', 'archive_chunks'
   ] loop
-    execute format(
-      'create policy tenant on %I to aim_api using (user_id = (select aim.tenant())) with check (user_id = (select aim.tenant()))',
-      wanted);
+    execute format('create policy tenant on %I to aim_api using (coalesce(user_id = (select aim.tenant()), false))', wanted);
   end loop;
 end
 $body$;
+-- A job's foreign keys do not carry the tenant: a new one is looked at, and what it hangs on never changes.
+create policy tenant_reads on research_jobs for select to aim_api using (coalesce(user_id = (select aim.tenant()), false));
+create policy tenant_updates on research_jobs for update to aim_api using (coalesce(user_id = (select aim.tenant()), false));
+create policy tenant_deletes on research_jobs for delete to aim_api using (coalesce(user_id = (select aim.tenant()), false));
+create policy tenant_inserts on research_jobs for insert to aim_api with check (
+  user_id = (select aim.tenant())
+  and exists (select from research_batches b where b.id = batch_id and b.campaign_id = research_jobs.campaign_id
+    and b.provider_id = research_jobs.provider_id)
+  and exists (select from companies c where c.id = company_id and c.campaign_id = research_jobs.campaign_id)
+);
 create policy floor on change_floor for select to aim_api using (true);
 
 grant select, insert, update, delete on
-  idempotency_keys, companies, contacts, research_providers, research_batches, research_jobs, research_attempts,
-  company_research, prospect_research, subscriptions
+  idempotency_keys, companies, contacts, research_providers, research_batches, company_research, subscriptions
   to aim_api;
+grant select, insert, delete, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message,
+  run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
+grant select, insert, delete, update (natural_key, full_name, email, title, phone, linkedin, attributes, version, updated_at)
+  on prospect_research to aim_api;
+-- Attempts are made by a claim, which is the workers'; a callback of the API's only ends them.
+grant select, update (outcome, http_status, latency_ms, error_code, finished_at), delete on research_attempts to aim_api;
 -- Counts are the fold's business alone.
 grant select, insert (user_id, name, archived, archived_at),
   update (name, archived, archived_at, deleted_at, version, updated_at), delete on campaigns to aim_api;
@@ -117,9 +136,15 @@ begin
 end
 $body$;
 
--- The migrator's own table stands in public as well.
+-- Sequences are granted by Supabase as well, and the migrator's own table stands in public too.
 do $body$
 begin
+  if to_regrole('authenticated') is not null then
+    revoke all on sequence campaign_count_deltas_id_seq from anon, authenticated;
+    if to_regclass('public.aim_migrations_id_seq') is not null then
+      revoke all on sequence public.aim_migrations_id_seq from anon, authenticated;
+    end if;
+  end if;
   if to_regclass('public.aim_migrations') is not null then
     revoke all on public.aim_migrations from public;
     if to_regrole('authenticated') is not null then
@@ -164,6 +189,9 @@ grant execute on function aim.authenticate(bytea), aim.find_ask(uuid) to aim_api
 
 -- Down Migration
 
+lock table campaigns, companies, contacts, research_providers, research_batches, research_jobs, research_attempts,
+  company_research, prospect_research in access exclusive mode;
+
 drop function aim.find_ask(uuid);
 drop function aim.authenticate(bytea);
 do $body$
@@ -173,7 +201,7 @@ begin
   for policy in
     select polname, polrelid::regclass as relation from pg_policy
     where polrelid in (select oid from pg_class where relnamespace = 'public'::regnamespace)
-      and polname in ('worker', 'definer', 'tenant', 'floor', 'browser')
+      and polname ~ '^(worker|definer|tenant|tenant_(reads|inserts|updates|deletes)|floor|browser)$'
   loop
     execute format('drop policy %I on %s', policy.polname, policy.relation);
     execute format('alter table %s no force row level security', policy.relation);

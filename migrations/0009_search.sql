@@ -1,5 +1,8 @@
 -- Up Migration
 
+-- Parents first, as writers take them: locks taken one by one would meet theirs and never get through.
+lock table companies, contacts, company_research in access exclusive mode;
+
 create extension if not exists unaccent;
 create extension if not exists pg_trgm;
 -- Lets a trigram index begin with the tenant.
@@ -154,6 +157,8 @@ declare
   wanted record;
   made text;
 begin
+  -- Loads the library: only then may one who is no superuser set its threshold below.
+  execute format('select %I.show_trgm(%L)', trgm, 'x');
   for wanted in select * from (values
     ('companies', 'companies', 'companies', 'c.name', 'found.id', ''),
     ('contacts', 'contacts', 'contacts', 'c.full_name', 'found.id', ''),
@@ -335,6 +340,7 @@ $body$;
 
 -- Down Migration
 
+lock table companies, contacts, company_research in access exclusive mode;
 drop trigger search_renamed on companies;
 drop trigger search_vector on company_research;
 drop trigger search_vector on contacts;

@@ -1,6 +1,21 @@
 import { utc } from '../db/keyset.ts';
 import { sql } from '../db/sql.ts';
 
-/** A row of `campaigns` as the API writes a Campaign. */
-export const columns = sql.fragment`id, name, archived, ${utc(sql.fragment`archived_at`)} as "archivedAt", version,
+const own = sql.fragment`id, name, archived, ${utc(sql.fragment`archived_at`)} as "archivedAt", version,
   ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+
+/** What is folded, and what came since. Exact when one statement reads both, for a fold moves one into the other. */
+export const companiesCount = sql.fragment`(campaigns.companies_count + (
+  select coalesce(sum(d.companies), 0) from campaign_count_deltas d where d.campaign_id = campaigns.id))::bigint`;
+export const contactsCount = sql.fragment`(campaigns.contacts_count + (
+  select coalesce(sum(d.contacts), 0) from campaign_count_deltas d where d.campaign_id = campaigns.id))::bigint`;
+
+/**
+ * A row of `campaigns` as the API writes a Campaign. For a SELECT alone: RETURNING sees the row as it is now and the
+ * deltas as they were when the statement began, so that a fold that commits in between counts twice.
+ */
+export const columns = sql.fragment`${own},
+  ${companiesCount} as "companiesCount", ${contactsCount} as "contactsCount"`;
+
+/** The same of a campaign that nobody has seen yet, so that nothing can be in it. */
+export const columnsOfNew = sql.fragment`${own}, 0 as "companiesCount", 0 as "contactsCount"`;

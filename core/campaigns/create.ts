@@ -1,7 +1,7 @@
 import type { Campaign, CampaignDraft } from '../contract/campaigns.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { columns } from './columns.ts';
+import { columnsOfNew } from './columns.ts';
 
 export async function createCampaign(
   { db }: { db: Db },
@@ -9,6 +9,6 @@ export async function createCampaign(
   draft: CampaignDraft,
 ): Promise<Campaign> {
   const [campaign] = await db.query<Campaign>(sql('campaigns.create')`
-    insert into campaigns (user_id, name) values (${tenantId}, ${draft.name}) returning ${columns}`);
+    insert into campaigns (user_id, name) values (${tenantId}, ${draft.name}) returning ${columnsOfNew}`);
   return campaign as Campaign;
 }

@@ -7,7 +7,7 @@ import { columns } from './columns.ts';
 /** @throws NotFound */
 export async function getCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<Campaign> {
   const [campaign] = await db.query<Campaign>(sql('campaigns.get')`
-    select ${columns} from campaigns where id = ${id} and user_id = ${tenantId}`);
+    select ${columns} from campaigns where id = ${id} and user_id = ${tenantId} and deleted_at is null`);
   if (!campaign) throw new NotFound('campaign', id);
   return campaign;
 }
@@ -15,17 +15,19 @@ export async function getCampaign({ db }: { db: Db }, tenantId: string, id: stri
 /** An empty list of a campaign may mean a mistyped id. @throws NotFound */
 export async function checkCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
   const rows = await db.query(sql('campaigns.exists')`
-    select id from campaigns where id = ${id} and user_id = ${tenantId}`);
+    select id from campaigns where id = ${id} and user_id = ${tenantId} and deleted_at is null`);
   if (rows.length === 0) throw new NotFound('campaign', id);
 }
 
 /**
- * Holds a campaign for writing below it until the transaction ends; whoever archives it waits.
+ * Holds a campaign for writing below it until the transaction ends; whoever archives it, or
+ * takes its row away, waits.
  * @throws NotFound, and Conflict `campaign_archived`
  */
 export async function holdCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
   const [campaign] = await db.query<{ archived: boolean }>(sql('campaigns.hold')`
-    select archived from campaigns where id = ${id} and user_id = ${tenantId} for key share`);
+    select archived from campaigns
+    where id = ${id} and user_id = ${tenantId} and deleted_at is null for key share`);
   if (!campaign) throw new NotFound('campaign', id);
   if (campaign.archived) {
     throw new Conflict('campaign_archived', `campaign ${id} is archived; restore it before adding to it`);

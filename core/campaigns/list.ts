@@ -21,7 +21,7 @@ export function listCampaigns(
   return readPage('campaigns', { archived }, page, (keyset) =>
     db.query<Campaign>(sql('campaigns.page')`
       select ${columns} from campaigns
-      where user_id = ${tenantId} ${which} ${keyset.after}
+      where user_id = ${tenantId} and deleted_at is null ${which} ${keyset.after}
       ${keyset.orderAndLimit}`),
   );
 }

@@ -2,12 +2,19 @@ import { z } from 'zod';
 import { pageFields, pageOf } from './page.ts';
 import { Id, Time, text, Version } from './text.ts';
 
+const Count = z
+  .int()
+  .min(0)
+  .meta({ description: 'Exact at the time of the answer; not part of the version.' });
+
 export const Campaign = z
   .strictObject({
     id: Id,
     name: z.string(),
     archived: z.boolean(),
     archivedAt: Time.nullable(),
+    companiesCount: Count,
+    contactsCount: Count,
     version: Version,
     createdAt: Time,
     updatedAt: Time,
@@ -19,6 +26,11 @@ export const CampaignDraft = z
   .strictObject({ name: text({ min: 1, max: 200 }) })
   .meta({ id: 'CampaignDraft', example: { name: 'Autumn outreach' } });
 export type CampaignDraft = z.infer<typeof CampaignDraft>;
+
+export const CampaignPatch = z
+  .strictObject({ name: text({ min: 1, max: 200 }) })
+  .meta({ id: 'CampaignPatch', example: { name: 'Autumn outreach, second wave' } });
+export type CampaignPatch = z.infer<typeof CampaignPatch>;
 
 export const CampaignQuery = z.strictObject({
   ...pageFields,

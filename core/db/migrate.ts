@@ -95,7 +95,7 @@ function load(filePaths: string[]) {
       const act = (text: string) => async (pgm: MigrationBuilder) => {
         if (!isOnline) return pgm.sql(text);
         pgm.noTransaction();
-        for (const step of await onlineSteps(pgm.db, text)) pgm.sql(step);
+        for (const step of await onlineSteps(pgm.db, text, lockTimeoutMs)) pgm.sql(step);
       };
       return { id: filePath, filePaths: [filePath], actions: { up: act(up), down: act(down) } };
     }),

@@ -23,9 +23,10 @@ interface Catalogue {
 /**
  * Splits the part of a file that runs outside a transaction: one statement ends with `;` at the end of a line.
  * Concurrent builds and validations wait for other transactions without holding anybody up, so they may wait as long as
- * they need. An index that an interrupted build left behind is not valid, but in the way: it goes first.
+ * they need; the others give way as everywhere, and the file runs again, so each must bear to be repeated. An index that
+ * an interrupted build left behind is not valid, but in the way: it goes first.
  */
-export async function onlineSteps(db: Catalogue, text: string): Promise<string[]> {
+export async function onlineSteps(db: Catalogue, text: string, lockTimeoutMs: number): Promise<string[]> {
   const statements = text
     .replaceAll(/^\s*--.*$/gm, '')
     .split(/;\s*$/m)
@@ -40,9 +41,9 @@ export async function onlineSteps(db: Catalogue, text: string): Promise<string[]
       where not indisvalid and relname = any($1)`,
     values: [built],
   })) as { name: string }[];
-  return [
-    'set lock_timeout = 0;',
-    ...broken.map(({ name }) => `drop index concurrently ${name};`),
-    ...statements.map((statement) => `${statement};`),
-  ];
+  const steps = [...broken.map(({ name }) => `drop index concurrently ${name}`), ...statements];
+  return steps.flatMap((step) => [
+    `set lock_timeout = ${/^(create|drop|alter)\b.* (concurrently|validate) /is.test(step) ? 0 : lockTimeoutMs};`,
+    `${step};`,
+  ]);
 }

@@ -12,7 +12,7 @@ export function ofTenant(tenantId: string): Fragment {
 
 export function ofCampaign(tenantId: string, id: string): Fragment {
   return sql.fragment`campaign_id = ${id} and exists (
-    select from campaigns where id = ${id} and user_id = ${tenantId})`;
+    select from campaigns where id = ${id} and user_id = ${tenantId} and deleted_at is null)`;
 }
 
 export function ofCompany(tenantId: string, id: string): Fragment {

@@ -8,7 +8,7 @@ export interface SlowStatements {
 
 /** Never the text or the parameters: they may carry names and addresses of people. */
 export type SlowStatement = {
-  /** As given to `sql(…)`, and found in the leading comment of pg_stat_statements. */
+  /** As it was named in the code, and is found in the texts of pg_stat_statements. */
   statement: string;
   ms: number;
   /** Returned or changed; missing where the statement failed. */

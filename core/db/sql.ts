@@ -1,4 +1,4 @@
-/** A named, parameterised statement as node-postgres takes it. The name leads the text, so pg_stat_statements shows it. */
+/** A named, parameterised statement as node-postgres takes it, with its name in the text for pg_stat_statements. */
 export interface Statement {
   statement: string;
   text: string;
@@ -24,6 +24,11 @@ function render(strings: readonly string[], parts: readonly unknown[], values: u
   return text;
 }
 
+/** After the first word: Postgres 18 cuts off what comes before a statement, comments too, where it keeps statistics. */
+function named(name: string, text: string): string {
+  return text.replace(/^(?:[\s(]|--.*\n)*\w+/, (start) => `${start} /* ${name} */`);
+}
+
 /**
  * Makes a tag for one named statement: ``sql('contacts.get')`select id from contacts where id = ${id}` ``.
  * Every `${value}` becomes a parameter; only a `sql.fragment` adds text.
@@ -31,7 +36,7 @@ function render(strings: readonly string[], parts: readonly unknown[], values: u
 export function sql(name: string): (strings: TemplateStringsArray, ...parts: unknown[]) => Statement {
   return (strings, ...parts) => {
     const values: unknown[] = [];
-    const text = `/* ${name} */ ${render(strings, parts, values)}`;
+    const text = named(name, render(strings, parts, values));
     return { statement: name, text, values };
   };
 }

@@ -5,7 +5,7 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** The only text that a value is written into, hence the look at it. */
 export function beginAs(tenantId: string): string {
-  return `begin; /* tenant.bind */ select set_config('request.jwt.claim.sub', '${tenant(tenantId)}', true)`;
+  return `begin; select /* tenant.bind */ set_config('request.jwt.claim.sub', '${tenant(tenantId)}', true)`;
 }
 
 /** @throws TypeError for what is not a UUID in lower case, as Postgres writes it */
@@ -49,7 +49,7 @@ class BoundQuery extends Query {
   }
 
   override prepare(connection: pg.Connection): void {
-    const bind = "/* tenant.bind */ select set_config('request.jwt.claim.sub', $1, true)";
+    const bind = "select /* tenant.bind */ set_config('request.jwt.claim.sub', $1, true)";
     connection.parse({ name: '', text: bind, types: [] }, true);
     connection.bind({ values: [this.tenantId] }, true);
     connection.execute(null, true);

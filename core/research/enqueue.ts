@@ -94,7 +94,8 @@ export async function kickOff(
 
 async function checkCampaign(tx: Db, tenantId: string, campaignId: string): Promise<void> {
   const [campaign] = await tx.query<{ archived: boolean }>(sql('enqueue.campaign')`
-    select archived from campaigns where id = ${campaignId} and user_id = ${tenantId}`);
+    select archived from campaigns
+    where id = ${campaignId} and user_id = ${tenantId} and deleted_at is null for key share`);
   if (!campaign) throw new NotFound('campaign', campaignId);
   if (campaign.archived) {
     throw new Conflict(

@@ -1,5 +1,10 @@
+import { fold } from '../campaigns/counts/fold.ts';
+import { reconcile } from '../campaigns/counts/reconcile.ts';
+import { removeDeleted } from '../campaigns/delete.ts';
+import { maintainChanges } from '../changes/maintain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { backfillSearch } from '../search/backfill.ts';
 import { endBatches, expand } from './batches.ts';
 import { maxCrashes } from './dead-letters.ts';
 import { feed } from './feed.ts';
@@ -9,8 +14,9 @@ const rowsPerChunk = 1_000;
 
 /**
  * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, goes on with unfinished
- * batches, ends those past their deadline or whose end was missed, feeds, forgets old idempotency keys. Every step
- * works in chunks that commit on their own and skip locked rows, so two sweeps at once do no harm.
+ * batches, ends those past their deadline or whose end was missed, feeds, forgets old idempotency keys, removes what
+ * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors. Every step works in chunks that commit on their own and skip
+ * locked rows, so two sweeps at once do no harm.
  * @param remainingMs how long this invocation may still run
  */
 export async function sweep(
@@ -35,7 +41,29 @@ export async function sweep(
   const ended = await endMissed(db);
   const fed = await feed(deps);
   const forgotten = await repeat(() => forgetKeys(db));
-  deps.log.info('research.swept', { expired, lost, overdue, ended, fed: fed.jobs, forgotten });
+  const atMost = (ms: number) => ({ budgetMs: Math.min(ms, Math.max(0, remainingMs() - 10_000)) });
+  const { removed } = await removeDeleted(db, atMost(20_000));
+  const folded = await fold(db, atMost(5_000));
+  await proveCounts(deps, atMost(5_000));
+  await maintainChanges(deps);
+  const searchable = await backfillSearch(deps, { hasTime });
+  deps.log.info('research.swept', {
+    expired,
+    lost,
+    overdue,
+    ended,
+    fed: fed.jobs,
+    forgotten,
+    removed,
+    folded,
+    searchable,
+  });
+}
+
+async function proveCounts({ db, log }: { db: Db; log: Log }, budget: { budgetMs: number }): Promise<void> {
+  const { off, unproved } = await reconcile(db, { repair: true, ...budget });
+  if (off.length > 0) log.warn('counts.repaired', { counts: off });
+  if (unproved.length > 0) log.warn('counts.unproved', { campaignIds: unproved });
 }
 
 /** A lease that ended: with the provider, it used an attempt; before, our own process died and the job runs alone. */

@@ -41,8 +41,11 @@ export async function backfillSearch(
     while (hasTime()) {
       const filled = await db.query<{ id: string }>(sql(`search.backfill.${table}`)`${step(after)}`);
       rows += filled.length;
-      const last = filled.reduce((max, { id }) => (id > max ? id : max), after);
-      if (last === after) break;
+      const last = filled
+        .map(({ id }) => id)
+        .sort()
+        .at(-1);
+      if (last === undefined) break;
       after = last;
     }
   }

@@ -53,7 +53,7 @@ export async function search(
   const scope = searchCursor(entity, { q, campaignId });
   const start = cursor === undefined ? undefined : scope.decode(cursor);
 
-  const statement = sql(`${entity}.search`)`
+  const statement = sql(`search.${entity}`)`
     select id, rank::text as rank, way from ${functions[entity]}(
       ${tenantId}, ${campaignId ?? null}, ${q}, ${start?.way ?? null}, ${start?.rank ?? null}::text::real,
       ${start?.id ?? null}, ${limit + 1})`;

@@ -5,6 +5,7 @@ import { NotFound } from '../../core/errors.ts';
 import { batches } from './batches.ts';
 import { callbacks } from './callbacks.ts';
 import { campaigns } from './campaigns.ts';
+import { changes } from './changes.ts';
 import { companies } from './companies.ts';
 import { contacts } from './contacts.ts';
 import type { ApiEnv, UnboundDeps } from './context.ts';
@@ -35,7 +36,17 @@ export function buildApp(deps: UnboundDeps): OpenAPIHono<ApiEnv> {
       tenantId: c.get('caller')?.tenantId,
     });
   });
-  for (const part of [service, campaigns, companies, contacts, providers, research, batches, callbacks]) {
+  for (const part of [
+    service,
+    campaigns,
+    companies,
+    contacts,
+    providers,
+    research,
+    batches,
+    changes,
+    callbacks,
+  ]) {
     app.route('/', part);
   }
   const description = describe(app);

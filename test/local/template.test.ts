@@ -49,6 +49,24 @@ test('every function, event source, queue and schedule is there', () => {
   ]);
 });
 
+test('the API reaches the database as a role of its own, the other functions as the worker', () => {
+  const { environment, functions } = readTemplate(undefined, {
+    API_DATABASE_URL: 'api',
+    WORKER_DATABASE_URL: 'worker',
+  });
+  const urls = functions.map(({ name, ...own }) => [
+    name,
+    { ...environment, ...own.environment }.DATABASE_URL,
+  ]);
+  expect(Object.fromEntries(urls)).toMatchObject({
+    api: 'api',
+    dispatch: 'worker',
+    deadLetter: 'worker',
+    sweep: 'worker',
+  });
+  expect(urls.filter(([, url]) => url === 'api')).toHaveLength(1);
+});
+
 test('a claim outlives the function that made it', () => {
   const { functions, environment } = readTemplate();
   const dispatch = functions.find(({ name }) => name === 'dispatch');

@@ -16,7 +16,11 @@ async function idOf(db: Db, statement: Parameters<Db['query']>[0]): Promise<stri
 export const aContact = (
   db: Db,
   { tenantId, campaignId }: Place,
-  { fullName = '', email = null, title = null }: { fullName?: string; email?: string | null; title?: string | null },
+  {
+    fullName = '',
+    email = null,
+    title = null,
+  }: { fullName?: string; email?: string | null; title?: string | null },
 ): Promise<string> =>
   idOf(
     db,

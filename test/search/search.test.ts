@@ -1,6 +1,6 @@
-import { search } from '../../core/search/search.ts';
-import type { SearchedEntity } from '../../core/search/cursor.ts';
 import { sql } from '../../core/db/sql.ts';
+import type { SearchedEntity } from '../../core/search/cursor.ts';
+import { search } from '../../core/search/search.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aTenant } from '../support/factories.ts';
 import { aCompany, aContact, aResearch } from './factories.ts';
@@ -47,7 +47,13 @@ test('labels of hosts with a path and of emails are words', async () => {
   const onFacebook = await company({ name: 'X', domain: 'facebook.com/acme-tools' });
   const ada = await contact({ email: 'ada.byron+crm@analytical-engines.example' });
   expect(await find('companies', 'tools')).toEqual([onFacebook]);
-  for (const q of ['byron', 'crm', 'engines', 'analytical-engines', 'ada.byron+crm@analytical-engines.example'])
+  for (const q of [
+    'byron',
+    'crm',
+    'engines',
+    'analytical-engines',
+    'ada.byron+crm@analytical-engines.example',
+  ])
     expect({ q, found: await find('contacts', q) }).toEqual({ q, found: [ada] });
   expect(await find('contacts', 'engines-analytical')).toEqual([]);
 });
@@ -120,7 +126,9 @@ test('research is found by its company, also after the company was renamed', asy
 test('updates and deletes are followed', async () => {
   const { find, contact } = await aWorld();
   const id = await contact({ fullName: 'Ada Byron', email: 'ada@old.example' });
-  await db.query(sql('test.update')`update contacts set full_name = 'Ada Lovelace', email = null where id = ${id}`);
+  await db.query(
+    sql('test.update')`update contacts set full_name = 'Ada Lovelace', email = null where id = ${id}`,
+  );
   expect(await find('contacts', 'lovelace')).toEqual([id]);
   expect(await find('contacts', '"byron"')).toEqual([]);
   expect(await find('contacts', '"old"')).toEqual([]);

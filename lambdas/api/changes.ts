@@ -1,0 +1,38 @@
+import { createRoute } from '@hono/zod-openapi';
+import { position, readChanges } from '../../core/changes/read.ts';
+import { ChangePage, ChangeQuery } from '../../core/contract/changes.ts';
+import { json, problem, problems, reads, router } from './routes.ts';
+
+const firstPauseMs = 250;
+const longestPauseMs = 1_000;
+
+const feed = createRoute({
+  method: 'get',
+  path: '/v1/changes',
+  summary: 'Follow what changes, oldest first; without `after`, where the feed stands now',
+  tags: ['Changes'],
+  ...reads('read'),
+  request: { query: ChangeQuery },
+  responses: {
+    200: json(ChangePage, 'Changes, and the position to ask from next.'),
+    ...problems,
+    410: problem('The position is older than what is kept: read the lists again.'),
+  },
+});
+
+export const changes = router().openapi(feed, async (c) => {
+  const deps = c.get('deps');
+  const { tenantId } = c.get('caller');
+  const { after, wait, ...query } = c.req.valid('query');
+  if (after === undefined) return c.json({ data: [], next: await position(deps) }, 200);
+
+  // Each look is a short statement of its own: nothing is held while we wait, and a pooler's connection is free.
+  const until = deps.clock() + wait * 1_000;
+  let page = await readChanges(deps, tenantId, { ...query, after });
+  for (let pauseMs = firstPauseMs; page.data.length === 0; pauseMs = Math.min(longestPauseMs, pauseMs * 2)) {
+    if (deps.clock() + pauseMs > until || c.req.raw.signal.aborted) break;
+    await deps.sleep(pauseMs);
+    page = await readChanges(deps, tenantId, { ...query, after: page.next });
+  }
+  return c.json(page, 200);
+});
