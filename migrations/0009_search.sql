@@ -167,7 +167,8 @@ begin
     foreach made in array array[
       $make$
         create function aim.walk_{entity}(
-          tenant uuid, campaign uuid, query tsquery, out ids uuid[], out ranks real[], out complete boolean
+          tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean,
+          out ids uuid[], out ranks real[], out complete boolean
         ) language plpgsql stable set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
         as $sql$
         declare
@@ -186,15 +187,15 @@ begin
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from {source} c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from {source} c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
@@ -208,7 +209,8 @@ begin
       $make$,
       $make$
         create function aim.match_{entity}(
-          tenant uuid, campaign uuid, query tsquery, keys tsquery, out ids uuid[], out ranks real[], out complete boolean
+          tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery,
+          out ids uuid[], out ranks real[], out complete boolean
         ) language plpgsql stable set enable_seqscan = off set jit = off as $sql$
         begin
           with found as materialized (
@@ -216,7 +218,7 @@ begin
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -226,7 +228,7 @@ begin
       $make$,
       $make$
         create function aim.similar_{entity}(
-          tenant uuid, campaign uuid, q text, out ids uuid[], out ranks real[]
+          tenant uuid, campaign uuid, gone uuid[], q text, out ids uuid[], out ranks real[]
         ) language plpgsql stable set enable_seqscan = off set jit = off set pg_trgm.word_similarity_threshold = 0.3
         as $sql$
         declare
@@ -244,6 +246,7 @@ begin
               limit 5000
             ) found {research}
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, {id} desc limit 1000) y;
         end
         $sql$
@@ -255,6 +258,8 @@ begin
           set search_path = pg_catalog, public, pg_temp as $sql$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -264,29 +269,36 @@ begin
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_{entity}(tenant, campaign, query);
+            select * into walked from aim.walk_{entity}(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_{entity}(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_{entity}(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_{entity}(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_{entity}(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_{entity}(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)

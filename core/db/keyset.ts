@@ -57,7 +57,8 @@ export async function readPage<Row extends Position>(
   return { data, next: last && data.length < rows.length ? encodeCursor(scope, keyOf(last)) : null };
 }
 
-function countFitting(rows: unknown[]): number {
+/** How many of these rows one answer can hold; at least one. */
+export function countFitting(rows: unknown[]): number {
   let bytes = 0;
   for (const [index, row] of rows.entries()) {
     bytes += Buffer.byteLength(JSON.stringify(row)) + 1;
