@@ -859,7 +859,7 @@ exception when lock_not_available then
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -872,7 +872,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -880,7 +880,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -893,7 +893,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -901,7 +901,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -914,7 +914,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -1125,6 +1125,8 @@ CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q te
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1134,29 +1136,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_companies(tenant, campaign, query);
+            select * into walked from aim.walk_companies(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_companies(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_companies(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_companies(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1174,6 +1183,8 @@ CREATE OR REPLACE FUNCTION aim.search_contacts(tenant uuid, campaign uuid, q tex
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1183,29 +1194,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_contacts(tenant, campaign, query);
+            select * into walked from aim.walk_contacts(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_contacts(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_contacts(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_contacts(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1253,8 +1271,7 @@ CREATE OR REPLACE FUNCTION aim.search_name(value text)
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
     begin
-      return public.unaccent('public.unaccent'::pg_catalog.regdictionary,
-        pg_catalog.translate(aim.search_text(value, ' '), '"-', '  '));
+      return public.unaccent('public.unaccent'::pg_catalog.regdictionary, aim.search_text(value, ' '));
     end
     $function$;
 
@@ -1287,6 +1304,8 @@ CREATE OR REPLACE FUNCTION aim.search_research(tenant uuid, campaign uuid, q tex
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1296,29 +1315,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_research(tenant, campaign, query);
+            select * into walked from aim.walk_research(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_research(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_research(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_research(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1332,15 +1358,15 @@ CREATE OR REPLACE FUNCTION aim.search_text(value text, mark text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN "left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500);
+RETURN CASE WHEN ((value COLLATE "C") !~ '[^a-zA-Z0-9 ]'::text) THEN (lower(("left"(value, 500) COLLATE "C")) COLLATE "default") WHEN (octet_length(value) = length(value)) THEN (regexp_replace(lower(("left"(value, 500) COLLATE "C")), '[!#-,./:-@[-`{-~]'::text, mark, 'g'::text) COLLATE "default") ELSE ("left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500) COLLATE "default") END;
 
 CREATE OR REPLACE FUNCTION aim.search_vector(weighty text, light text, lighter text DEFAULT NULL::text)
  RETURNS tsvector
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (setweight(to_tsvector('aim.names'::regconfig, translate(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '"-'::text, '  '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, translate(concat_ws(' '::text, aim.search_text(light, ' '::text), aim.search_text(lighter, ' '::text)), '"-'::text, '  '::text)), 'B'::"char"));
+RETURN (setweight(to_tsvector('aim.names'::regconfig, replace(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '-'::text, ' '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, replace(((COALESCE(aim.search_text(light, ' '::text), ''::text) || ' '::text) || COALESCE(aim.search_text(lighter, ' '::text), ''::text)), '-'::text, ' '::text)), 'B'::"char"));
 
-CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1363,11 +1389,12 @@ AS $function$
               limit 5000
             ) found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1390,11 +1417,12 @@ AS $function$
               limit 5000
             ) found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1417,6 +1445,7 @@ AS $function$
               limit 5000
             ) found join company_research r on r.company_id = found.id
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, r.id desc limit 1000) y;
         end
         $function$;
@@ -1428,7 +1457,7 @@ CREATE OR REPLACE FUNCTION aim.tenant()
  SET search_path TO 'pg_catalog'
 AS $function$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1453,15 +1482,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from companies c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from companies c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
@@ -1473,7 +1502,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1498,15 +1527,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from contacts c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from contacts c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
@@ -1518,7 +1547,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1543,15 +1572,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from company_research c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from company_research c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SearchText } from './search.ts';
 
 /** The part of a list's query that every list has; each list adds its filters, and the sorts it has indexes for. */
 export const pageFields = {
@@ -36,11 +37,8 @@ export function fieldsField<Shape extends z.ZodRawShape>(row: z.ZodObject<Shape>
     .meta({ type: 'string', description: `Only these fields of each row, by commas. ${names.join(', ')}` });
 }
 
-/** Text to search for, with `campaignId`, `fields`, `limit` and `cursor` and nothing else. */
-export const searchField = z.string().min(1).max(256).optional().meta({
-  description:
-    'Words, "phrases", -without; best first. With campaignId, fields, limit and cursor, no other filter or sort.',
-});
+/** With `campaignId`, `fields`, `limit` and `cursor`, and no other filter or sort. */
+export const searchField = SearchText.optional();
 
 export interface PageRequest {
   limit: number;

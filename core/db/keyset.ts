@@ -105,6 +105,16 @@ export async function readPage<Row extends { id: string }>(
   }
 }
 
+/** How many of these rows fit in one answer; one always does. */
+export function countFitting(rows: unknown[]): number {
+  let bytes = 0;
+  for (const [index, row] of rows.entries()) {
+    bytes += Buffer.byteLength(JSON.stringify(row)) + 1;
+    if (bytes > maxPageBytes) return Math.max(1, index);
+  }
+  return rows.length;
+}
+
 /** @param fields all when absent */
 export function columnsOf({ columns }: Pick<ListShape, 'columns'>, fields?: string[]): Fragment {
   const parts = Object.entries(columns)

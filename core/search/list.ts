@@ -1,13 +1,13 @@
 import type { Page, PageRequest } from '../contract/page.ts';
 import type { Db } from '../db/connect.ts';
-import { columnsOf, type ListShape } from '../db/keyset.ts';
+import { columnsOf, countFitting, type ListShape } from '../db/keyset.ts';
 import { sql } from '../db/sql.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { SearchedEntity } from './cursor.ts';
 import { search } from './search.ts';
 
 /**
- * One page of what a search finds, best first. A hit that was deleted since is left out, so a page may be short.
+ * One page of what a search finds, best first. A hit that was deleted since is left out and large rows end a page early, so it may be short.
  * @param filter of the list; only the campaign goes with a search
  * @throws InvalidRequest where another filter or a sort is given too
  */
@@ -34,10 +34,12 @@ export async function searchPage<Row extends { id: string }>(
   const rows = await db.query<Row>(sql(`search.${entity}_rows`)`
     select ${columnsOf(shape, fields)} from ${shape.table}
     where id = any(${hits.map((hit) => hit.id)}::uuid[]) and user_id = ${tenantId}`);
-  const found = new Map(rows.map((row) => [row.id, row]));
-  const last = hits.at(-1);
-  return {
-    data: hits.flatMap(({ id }) => found.get(id) ?? []),
-    next: hasMore && last ? after(last) : null,
-  };
+  const byId = new Map(rows.map((row) => [row.id, row]));
+  const found = hits.flatMap((hit) => {
+    const row = byId.get(hit.id);
+    return row === undefined ? [] : [{ hit, row }];
+  });
+  const shown = found.slice(0, countFitting(found.map(({ row }) => row)));
+  const last = shown.length < found.length ? shown.at(-1)?.hit : hasMore ? hits.at(-1) : undefined;
+  return { data: shown.map(({ row }) => row), next: last === undefined ? null : after(last) };
 }

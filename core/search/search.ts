@@ -1,11 +1,9 @@
+import { maxSearchLength } from '../contract/search.ts';
 import { isStorable } from '../contract/text.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { InvalidRequest } from '../errors.ts';
 import { type Hit, type SearchedEntity, searchCursor } from './cursor.ts';
-
-/** Longer texts are refused: nobody types them, and each word costs. */
-export const maxSearchLength = 256;
 
 export interface SearchRequest {
   /** Words, "phrases", -without, or; the last word may be unfinished unless a blank follows it. */
