@@ -309,18 +309,30 @@ create table contacts (
   constraint contacts_company_id_campaign_id_fkey FOREIGN KEY (company_id, campaign_id) REFERENCES companies(id, campaign_id) ON DELETE SET NULL (company_id),
   constraint contacts_pkey PRIMARY KEY (id)
 );
-CREATE INDEX contacts_campaign_email ON public.contacts USING btree (campaign_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_campaign_email ON public.contacts USING btree (campaign_id, (
+CASE
+    WHEN (email IS NULL) THEN ''::text
+    ELSE email
+END) COLLATE "C", id);
 CREATE INDEX contacts_campaign_name ON public.contacts USING btree (campaign_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_campaign_page ON public.contacts USING btree (campaign_id, created_at, id);
 CREATE INDEX contacts_campaign_updated ON public.contacts USING btree (campaign_id, updated_at, id);
-CREATE INDEX contacts_company_email ON public.contacts USING btree (company_id, COALESCE(lower(email), ''::text) COLLATE "C", id) WHERE (company_id IS NOT NULL);
+CREATE INDEX contacts_company_email ON public.contacts USING btree (company_id, (
+CASE
+    WHEN (email IS NULL) THEN ''::text
+    ELSE email
+END) COLLATE "C", id) WHERE (company_id IS NOT NULL);
 CREATE INDEX contacts_company_name ON public.contacts USING btree (company_id, full_name COLLATE "C", id) WHERE (company_id IS NOT NULL);
 CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, created_at, id) WHERE (company_id IS NOT NULL);
 CREATE INDEX contacts_company_updated ON public.contacts USING btree (company_id, updated_at, id) WHERE (company_id IS NOT NULL);
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
 CREATE INDEX contacts_search ON public.contacts USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX contacts_similar ON public.contacts USING gin (uuid_hash(user_id), aim.search_name(full_name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
-CREATE INDEX contacts_tenant_email ON public.contacts USING btree (user_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_tenant_email ON public.contacts USING btree (user_id, (
+CASE
+    WHEN (email IS NULL) THEN ''::text
+    ELSE email
+END) COLLATE "C", id);
 CREATE INDEX contacts_tenant_name ON public.contacts USING btree (user_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
 CREATE INDEX contacts_tenant_updated ON public.contacts USING btree (user_id, updated_at, id);
@@ -752,6 +764,21 @@ end
 $function$
 ;
 alter function aim.contact_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.contacts_by_email(tenant uuid, campaign uuid, keys text[])
+ RETURNS TABLE(key text, id uuid)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform aim.search_guard(tenant);
+  return query select lower(c.email), c.id from contacts c
+    where c.campaign_id = campaign and c.user_id = tenant and c.email is not null and lower(c.email) = any(keys);
+end
+$function$
+;
+alter function aim.contacts_by_email(uuid,uuid,text[]) owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.count_deleted()
  RETURNS trigger

@@ -6,19 +6,19 @@ create index concurrently if not exists contacts_campaign_updated on contacts (c
 -- Serves pages of the contacts of a campaign by name.
 create index concurrently if not exists contacts_campaign_name on contacts (campaign_id, full_name collate "C", id);
 -- Serves pages of the contacts of a campaign by email.
-create index concurrently if not exists contacts_campaign_email on contacts (campaign_id, (coalesce(lower(email), '')) collate "C", id);
+create index concurrently if not exists contacts_campaign_email on contacts (campaign_id, (case when email is null then '' else email end) collate "C", id);
 -- Serves pages of the contacts of a tenant by time of change.
 create index concurrently if not exists contacts_tenant_updated on contacts (user_id, updated_at, id);
 -- Serves pages of the contacts of a tenant by name.
 create index concurrently if not exists contacts_tenant_name on contacts (user_id, full_name collate "C", id);
 -- Serves pages of the contacts of a tenant by email.
-create index concurrently if not exists contacts_tenant_email on contacts (user_id, (coalesce(lower(email), '')) collate "C", id);
+create index concurrently if not exists contacts_tenant_email on contacts (user_id, (case when email is null then '' else email end) collate "C", id);
 -- Serves pages of the contacts of a company by time of change.
 create index concurrently if not exists contacts_company_updated on contacts (company_id, updated_at, id) where company_id is not null;
 -- Serves pages of the contacts of a company by name.
 create index concurrently if not exists contacts_company_name on contacts (company_id, full_name collate "C", id) where company_id is not null;
 -- Serves pages of the contacts of a company by email.
-create index concurrently if not exists contacts_company_email on contacts (company_id, (coalesce(lower(email), '')) collate "C", id) where company_id is not null;
+create index concurrently if not exists contacts_company_email on contacts (company_id, (case when email is null then '' else email end) collate "C", id) where company_id is not null;
 -- Serves pages of the companies of a campaign by time of change.
 create index concurrently if not exists companies_campaign_updated on companies (campaign_id, updated_at, id);
 -- Serves pages of the companies of a campaign by name.

@@ -75,9 +75,7 @@ export async function writeContacts(
   const unchanged = written.filter((row) => row.id === null && row.first === row.index).map((row) => row.key);
   if (unchanged.length > 0) {
     const found = await tx.query<{ key: string; id: string }>(sql('contacts.unchanged')`
-      select lower(email) as key, id from contacts
-      where campaign_id = ${campaignId} and user_id = ${tenantId} and email is not null
-        and lower(email) = any(${unchanged}::text[])`);
+      select key, id from aim.contacts_by_email(${tenantId}, ${campaignId}, ${unchanged}::text[])`);
     for (const { key, id } of found) idOf.set(key, id);
   }
   return written.map((row): RowResult => {

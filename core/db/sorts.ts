@@ -37,8 +37,11 @@ export const created = byTime(sql.fragment`created_at`);
 export const updated = byTime(sql.fragment`updated_at`);
 export const name = byText(sql.fragment`name`);
 export const fullName = byText(sql.fragment`full_name`);
-/** Those without an email come first. */
-export const email = byText(sql.fragment`coalesce(lower(email), '')`);
+/**
+ * Those without an email come first. As it was written, and by `case`: neither `lower` nor `coalesce` counts as
+ * leakproof, so under a policy an index of theirs is not entered in the middle, and a page reads all pages before it.
+ */
+export const email = byText(sql.fragment`(case when email is null then '' else email end)`);
 
 /** One job for each company of a batch; many are made in the same microsecond. */
 export const company: Sort = {

@@ -30,7 +30,7 @@ const keys: Record<string, (row: Json) => string> = {
   created: (row) => row.createdAt,
   updated: (row) => row.updatedAt,
   name: (row) => row.fullName,
-  email: (row) => (row.email ?? '').toLowerCase(),
+  email: (row) => row.email ?? '',
 };
 
 describe.each(Object.keys(keys))('by %s', (sort) => {
@@ -128,12 +128,13 @@ test('with follow=true the first page says from where to follow, and the pages a
   });
   expect((await client.get(`${path}&follow=true&limit=5&cursor=${next}`)).body.changesAfter).toBeUndefined();
   const ids: string[] = [];
-  for (let after = changesAfter, look = 0; ids.length === 0 && look < 10; look++) {
+  const isThere = () => ids.includes(added.body.results[0].id);
+  for (let after = changesAfter, look = 0; !isThere() && look < 20; look++) {
     const { body } = await client.get(`/v1/changes?after=${after}&wait=2&entity=contact`);
     ids.push(...body.data.flatMap((change: Json) => change.ids));
     after = body.next;
   }
-  expect(ids).toContain(added.body.results[0].id);
+  expect(isThere()).toBe(true);
   await db.query(sql('t')`delete from contacts where id = ${added.body.results[0].id}`);
 });
 

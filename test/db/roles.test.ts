@@ -15,6 +15,7 @@ const definers = [
   'aim.note_rows()',
   'aim.note_states()',
   'aim.company_renamed()',
+  'aim.contacts_by_email(uuid,uuid,text[])',
   'aim.company_search_vector()',
   'aim.contact_search_vector()',
   'aim.research_search_vector()',
