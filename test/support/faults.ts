@@ -1,8 +1,8 @@
 import type { Socket } from 'node:net';
-import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { aConveyor } from './conveyor.ts';
+import type { TestDatabase } from './database.ts';
 import { aWorld, type ProviderOverrides } from './factories.ts';
 import { http, rawProvider } from './raw-provider.ts';
 
@@ -29,7 +29,7 @@ interface Seen {
 }
 
 /** Sends one job to a provider that behaves so, once. @returns what became of the job, its attempt and the provider */
-export async function oneAsk(db: Db, respond: Respond, { tls, at, ...options }: AskOptions = {}) {
+export async function oneAsk(db: TestDatabase, respond: Respond, { tls, at, ...options }: AskOptions = {}) {
   const remote = await rawProvider(respond, tls ? { tls } : {});
   const url = at ? at(remote.url) : remote.url;
   const world = await aWorld(db, { companies: 1, timeoutMs: 5_000, ...options, url });
