@@ -666,23 +666,39 @@ grant delete, insert, select, update on subscriptions to aim_worker;
 
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
-    with stale as (
-      -- Skipped when another request is just noting the same: nobody waits for this.
-      select k.id from api_keys k
-      where k.hash = key_hash and k.revoked_at is null
-        and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-      for update skip locked
-    ), touched as (
-      update api_keys k set last_used_at = now() from stale where k.id = stale.id
-    )
-    select k.user_id, k.id, k.name, k.prefix, k.scopes from api_keys k where k.hash = key_hash and k.revoked_at is null
-  $function$
+#variable_conflict use_column
+declare
+  found_key api_keys;
+begin
+  select * into found_key from api_keys k where k.hash = key_hash and k.revoked_at is null;
+  if not found then
+    return;
+  end if;
+  if found_key.last_used_at is null or found_key.last_used_at < now() - interval '1 minute' then
+    -- Skipped when another request is just noting the same: nobody waits for this.
+    update api_keys k set last_used_at = now()
+    where k.id in (select l.id from api_keys l where l.id = found_key.id for update skip locked);
+  end if;
+  return query select found_key.user_id, found_key.id, found_key.name, found_key.prefix, found_key.scopes;
+end
+$function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.changed_since(tenant uuid, since xid8)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  return exists (select from changes where user_id = tenant and xid >= since);
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
