@@ -236,25 +236,39 @@ begin
       $make$
         create function aim.similar_{entity}(
           tenant uuid, campaign uuid, gone uuid[], q text, out ids uuid[], out ranks real[]
-        ) language plpgsql stable set enable_seqscan = off set jit = off set pg_trgm.word_similarity_threshold = 0.3
-        as $sql$
+        ) language plpgsql stable set enable_seqscan = off set enable_sort = off set jit = off
+          set pg_trgm.word_similarity_threshold = 0.3 as $sql$
         declare
           typed text := aim.search_name(left(q, 256));
+          seen int;
         begin
           -- Without trigrams the index would answer with everything.
           if cardinality({trgm}.show_trgm(typed)) = 0 then
             return;
           end if;
-          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
-            select {id}, found.rank from (
-              select c.id, c.user_id, c.campaign_id, {trgm}.word_similarity(typed, aim.search_name({name})) as rank
-              from {named} c
-              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator({trgm}.<%) aim.search_name({name})
-              limit 5000
-            ) found {research}
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, {trgm}.word_similarity(typed, aim.search_name({name})) as rank
+            from {named} c
+            where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator({trgm}.<%) aim.search_name({name})
+            limit 5000
+          )
+          select array_agg(y.id), array_agg(y.rank), (select count(*) from found) into ids, ranks, seen from (
+            select {id}, found.rank from found {research}
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
               and found.campaign_id <> all (gone)
             order by found.rank desc, {id} desc limit 1000) y;
+          -- Those may all be of other campaigns: then the newest rows of this one.
+          if campaign is not null and seen = 5000 then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select {id}, found.rank from (
+                select x.id, x.user_id, {trgm}.word_similarity(typed, x.name) as rank from (
+                  select c.id, c.user_id, aim.search_name({name}) as name from {named} c
+                  where c.campaign_id = campaign order by c.created_at desc, c.id desc limit 5000) x
+                where typed operator({trgm}.<%) x.name
+              ) found {research}
+              where found.user_id = tenant
+              order by found.rank desc, {id} desc limit 1000) y;
+          end if;
         end
         $sql$
       $make$,

@@ -65,11 +65,48 @@ test.each([
 });
 
 /** Fragments of the query language, of hosts and of odd scripts, so that their combinations come up. */
-const pieces = ['"', '-', ' or ', 'ada', "'", '\\', ':*', '&', '|', '!', '(', ')', '<->', '@', '.', '/', 'www.'];
-const odd = ['İ', 'ß', 'ŉ', '½', '\u0301', '\u200d', '😀', '漢字', '\u202e', '﷽', 'ﬁ', '%', '_', '\t', '\n', '1e99'];
+const pieces = [
+  '"',
+  '-',
+  ' or ',
+  'ada',
+  "'",
+  '\\',
+  ':*',
+  '&',
+  '|',
+  '!',
+  '(',
+  ')',
+  '<->',
+  '@',
+  '.',
+  '/',
+  'www.',
+];
+const odd = [
+  'İ',
+  'ß',
+  'ŉ',
+  '½',
+  '\u0301',
+  '\u200d',
+  '😀',
+  '漢字',
+  '\u202e',
+  '﷽',
+  'ﬁ',
+  '%',
+  '_',
+  '\t',
+  '\n',
+  '1e99',
+];
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 256 }),
-  fc.array(fc.constantFrom(...pieces, ...odd), { maxLength: 60 }).map((parts) => parts.join('').slice(0, 256)),
+  fc
+    .array(fc.constantFrom(...pieces, ...odd), { maxLength: 60 })
+    .map((parts) => parts.join('').slice(0, 256)),
 );
 const anyEntity = fc.constantFrom<SearchedEntity>('companies', 'contacts', 'research');
 
@@ -104,7 +141,11 @@ test('a stored name is found by itself, whatever it is made of', async () => {
 
 test('names of the longest words are stored and found', async () => {
   for (const letter of ['x', 'é', '漢', '𝔸', '㍿', '﷽']) {
-    const id = await aContact(db, { tenantId, campaignId }, { fullName: letter.repeat(250), title: letter.repeat(500) });
+    const id = await aContact(
+      db,
+      { tenantId, campaignId },
+      { fullName: letter.repeat(250), title: letter.repeat(500) },
+    );
     const found = await find(`${letter.repeat(100)}`.slice(0, 100));
     expect(found.hits.map((hit) => hit.id)).toContain(id);
     await db.query(sql('test.delete')`delete from contacts where id = ${id}`);
