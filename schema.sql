@@ -131,6 +131,10 @@ create table campaigns (
   constraint campaigns_id_user_id_key UNIQUE (id, user_id)
 );
 CREATE INDEX campaigns_active ON public.campaigns USING btree (user_id, created_at, id) WHERE (NOT archived);
+CREATE INDEX campaigns_active_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE ((NOT archived) AND (deleted_at IS NULL));
+CREATE INDEX campaigns_active_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE ((NOT archived) AND (deleted_at IS NULL));
+CREATE INDEX campaigns_all_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE (deleted_at IS NULL);
+CREATE INDEX campaigns_all_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
 CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
@@ -210,11 +214,15 @@ END),
   constraint companies_pkey PRIMARY KEY (id),
   constraint companies_id_campaign_id_key UNIQUE (id, campaign_id)
 );
+CREATE INDEX companies_campaign_name ON public.companies USING btree (campaign_id, name COLLATE "C", id);
 CREATE INDEX companies_campaign_page ON public.companies USING btree (campaign_id, created_at, id);
+CREATE INDEX companies_campaign_updated ON public.companies USING btree (campaign_id, updated_at, id);
 CREATE UNIQUE INDEX companies_natural_key ON public.companies USING btree (campaign_id, natural_key);
 CREATE INDEX companies_search ON public.companies USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX companies_similar ON public.companies USING gin (uuid_hash(user_id), aim.search_name(name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
+CREATE INDEX companies_tenant_name ON public.companies USING btree (user_id, name COLLATE "C", id);
 CREATE INDEX companies_tenant_page ON public.companies USING btree (user_id, created_at, id);
+CREATE INDEX companies_tenant_updated ON public.companies USING btree (user_id, updated_at, id);
 CREATE INDEX companies_unsearchable ON public.companies USING btree (id) WHERE (search_vector IS NULL);
 alter table companies enable row level security;
 alter table companies force row level security;
@@ -254,11 +262,14 @@ create table company_research (
   constraint company_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX company_research_campaign_page ON public.company_research USING btree (campaign_id, created_at, id);
+CREATE INDEX company_research_campaign_updated ON public.company_research USING btree (campaign_id, updated_at, id);
 CREATE INDEX company_research_company_page ON public.company_research USING btree (company_id, created_at, id);
+CREATE INDEX company_research_company_updated ON public.company_research USING btree (company_id, updated_at, id);
 CREATE UNIQUE INDEX company_research_natural_key ON public.company_research USING btree (campaign_id, company_id, kind);
 CREATE UNIQUE INDEX company_research_of_campaign ON public.company_research USING btree (id, campaign_id);
 CREATE INDEX company_research_search ON public.company_research USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX company_research_tenant_page ON public.company_research USING btree (user_id, created_at, id);
+CREATE INDEX company_research_tenant_updated ON public.company_research USING btree (user_id, updated_at, id);
 CREATE INDEX company_research_unsearchable ON public.company_research USING btree (id) WHERE (search_vector IS NULL);
 alter table company_research enable row level security;
 alter table company_research force row level security;
@@ -298,12 +309,21 @@ create table contacts (
   constraint contacts_company_id_campaign_id_fkey FOREIGN KEY (company_id, campaign_id) REFERENCES companies(id, campaign_id) ON DELETE SET NULL (company_id),
   constraint contacts_pkey PRIMARY KEY (id)
 );
+CREATE INDEX contacts_campaign_email ON public.contacts USING btree (campaign_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_campaign_name ON public.contacts USING btree (campaign_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_campaign_page ON public.contacts USING btree (campaign_id, created_at, id);
+CREATE INDEX contacts_campaign_updated ON public.contacts USING btree (campaign_id, updated_at, id);
+CREATE INDEX contacts_company_email ON public.contacts USING btree (company_id, COALESCE(lower(email), ''::text) COLLATE "C", id) WHERE (company_id IS NOT NULL);
+CREATE INDEX contacts_company_name ON public.contacts USING btree (company_id, full_name COLLATE "C", id) WHERE (company_id IS NOT NULL);
 CREATE INDEX contacts_company_page ON public.contacts USING btree (company_id, created_at, id) WHERE (company_id IS NOT NULL);
+CREATE INDEX contacts_company_updated ON public.contacts USING btree (company_id, updated_at, id) WHERE (company_id IS NOT NULL);
 CREATE UNIQUE INDEX contacts_natural_key ON public.contacts USING btree (campaign_id, lower(email)) WHERE (email IS NOT NULL);
 CREATE INDEX contacts_search ON public.contacts USING gin (aim.search_keys(user_id, campaign_id, search_vector)) WITH (gin_pending_list_limit='256');
 CREATE INDEX contacts_similar ON public.contacts USING gin (uuid_hash(user_id), aim.search_name(full_name) gin_trgm_ops) WITH (gin_pending_list_limit='256');
+CREATE INDEX contacts_tenant_email ON public.contacts USING btree (user_id, COALESCE(lower(email), ''::text) COLLATE "C", id);
+CREATE INDEX contacts_tenant_name ON public.contacts USING btree (user_id, full_name COLLATE "C", id);
 CREATE INDEX contacts_tenant_page ON public.contacts USING btree (user_id, created_at, id);
+CREATE INDEX contacts_tenant_updated ON public.contacts USING btree (user_id, updated_at, id);
 CREATE INDEX contacts_unsearchable ON public.contacts USING btree (id) WHERE (search_vector IS NULL);
 alter table contacts enable row level security;
 alter table contacts force row level security;
@@ -387,9 +407,12 @@ create table prospect_research (
   constraint prospect_research_pkey PRIMARY KEY (id)
 );
 CREATE INDEX prospect_research_campaign_page ON public.prospect_research USING btree (campaign_id, created_at, id);
+CREATE INDEX prospect_research_campaign_updated ON public.prospect_research USING btree (campaign_id, updated_at, id);
 CREATE UNIQUE INDEX prospect_research_natural_key ON public.prospect_research USING btree (company_research_id, natural_key);
 CREATE INDEX prospect_research_research_page ON public.prospect_research USING btree (company_research_id, created_at, id);
+CREATE INDEX prospect_research_research_updated ON public.prospect_research USING btree (company_research_id, updated_at, id);
 CREATE INDEX prospect_research_tenant_page ON public.prospect_research USING btree (user_id, created_at, id);
+CREATE INDEX prospect_research_tenant_updated ON public.prospect_research USING btree (user_id, updated_at, id);
 alter table prospect_research enable row level security;
 alter table prospect_research force row level security;
 create policy definer on prospect_research for all to aim_definer using (true) with check (true);
@@ -643,23 +666,39 @@ grant delete, insert, select, update on subscriptions to aim_worker;
 
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
-    with stale as (
-      -- Skipped when another request is just noting the same: nobody waits for this.
-      select k.id from api_keys k
-      where k.hash = key_hash and k.revoked_at is null
-        and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-      for update skip locked
-    ), touched as (
-      update api_keys k set last_used_at = now() from stale where k.id = stale.id
-    )
-    select k.user_id, k.id, k.name, k.prefix, k.scopes from api_keys k where k.hash = key_hash and k.revoked_at is null
-  $function$
+#variable_conflict use_column
+declare
+  found_key api_keys;
+begin
+  select * into found_key from api_keys k where k.hash = key_hash and k.revoked_at is null;
+  if not found then
+    return;
+  end if;
+  if found_key.last_used_at is null or found_key.last_used_at < now() - interval '1 minute' then
+    -- Skipped when another request is just noting the same: nobody waits for this.
+    update api_keys k set last_used_at = now()
+    where k.id in (select l.id from api_keys l where l.id = found_key.id for update skip locked);
+  end if;
+  return query select found_key.user_id, found_key.id, found_key.name, found_key.prefix, found_key.scopes;
+end
+$function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.changed_since(tenant uuid, since xid8)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  return exists (select from changes where user_id = tenant and xid >= since);
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
@@ -820,7 +859,7 @@ exception when lock_not_available then
 end
 $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_companies(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -833,7 +872,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -841,7 +880,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_contacts(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -854,7 +893,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -862,7 +901,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.match_research(tenant uuid, campaign uuid, gone uuid[], query tsquery, keys tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -875,7 +914,7 @@ AS $function$
             where aim.search_keys(c.user_id, c.campaign_id, c.search_vector) @@ keys limit 20001
           ), newest as (
             select f.id, f.search_vector from found f
-            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign)
+            where f.user_id = tenant and (campaign is null or f.campaign_id = campaign) and f.campaign_id <> all (gone)
             order by f.created_at desc, f.id desc limit 1000
           )
           select array_agg(n.id), array_agg(ts_rank(n.search_vector, query)), (select count(*) <= 20000 from found)
@@ -1086,6 +1125,8 @@ CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q te
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1095,29 +1136,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_companies(tenant, campaign, query);
+            select * into walked from aim.walk_companies(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_companies(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_companies(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_companies(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_companies(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1135,6 +1183,8 @@ CREATE OR REPLACE FUNCTION aim.search_contacts(tenant uuid, campaign uuid, q tex
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1144,29 +1194,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_contacts(tenant, campaign, query);
+            select * into walked from aim.walk_contacts(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_contacts(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_contacts(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_contacts(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_contacts(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1214,8 +1271,7 @@ CREATE OR REPLACE FUNCTION aim.search_name(value text)
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
     begin
-      return public.unaccent('public.unaccent'::pg_catalog.regdictionary,
-        pg_catalog.translate(aim.search_text(value, ' '), '"-', '  '));
+      return public.unaccent('public.unaccent'::pg_catalog.regdictionary, aim.search_text(value, ' '));
     end
     $function$;
 
@@ -1248,6 +1304,8 @@ CREATE OR REPLACE FUNCTION aim.search_research(tenant uuid, campaign uuid, q tex
 AS $function$
         declare
           query tsquery := aim.search_query(q);
+          -- Campaigns that are being deleted are out of sight.
+          gone uuid[] := array(select c.id from campaigns c where c.user_id = tenant and c.deleted_at is not null);
           walked record;
           matched record;
           ids uuid[];
@@ -1257,29 +1315,36 @@ AS $function$
           if query is null then
             raise exception 'the search names nothing to look for' using errcode = 'AIM01';
           end if;
+          if campaign = any (gone) then
+            return;
+          end if;
           if only_way is distinct from 'similar' then
             way := 'exact';
-            select * into walked from aim.walk_research(tenant, campaign, query);
+            select * into walked from aim.walk_research(tenant, campaign, gone, query, false);
             ids := walked.ids;
             ranks := walked.ranks;
             if not walked.complete then
               select * into matched
-              from aim.match_research(tenant, campaign, query, aim.search_keys(tenant, campaign, query));
+              from aim.match_research(tenant, campaign, gone, query, aim.search_keys(tenant, campaign, query));
               if matched.complete then
                 ids := matched.ids;
                 ranks := matched.ranks;
               else
-                -- More than could be looked at, and few among the newest: what both have seen.
+                -- Too many to look at all, too few among the newest: those, and what else was seen.
+                select * into walked from aim.walk_research(tenant, campaign, gone, query, true);
                 select array_agg(u.i), array_agg(u.r) into ids, ranks from (
                   select * from unnest(walked.ids, walked.ranks) w (i, r)
-                  union select * from unnest(matched.ids, matched.ranks) m (i, r) limit 1000) u;
+                  union all
+                  select * from unnest(matched.ids, matched.ranks) m (i, r)
+                  where m.i not in (select unnest(walked.ids))
+                  limit 1000) u;
               end if;
             end if;
           end if;
           -- Whoever quotes or leaves out wants just that.
           if ids is null and only_way is distinct from 'exact' and q !~ '"' and query::text !~ '!' then
             way := 'similar';
-            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, q) s;
+            select s.ids, s.ranks into ids, ranks from aim.similar_research(tenant, campaign, gone, q) s;
           end if;
           return query select u.i, u.r, way from unnest(ids, ranks) u (i, r)
             where after_id is null or (u.r, u.i) < (after_rank, after_id)
@@ -1293,15 +1358,15 @@ CREATE OR REPLACE FUNCTION aim.search_text(value text, mark text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN "left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500);
+RETURN CASE WHEN ((value COLLATE "C") !~ '[^a-zA-Z0-9 ]'::text) THEN (lower(("left"(value, 500) COLLATE "C")) COLLATE "default") WHEN (octet_length(value) = length(value)) THEN (regexp_replace(lower(("left"(value, 500) COLLATE "C")), '[!#-,./:-@[-`{-~]'::text, mark, 'g'::text) COLLATE "default") ELSE ("left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500) COLLATE "default") END;
 
 CREATE OR REPLACE FUNCTION aim.search_vector(weighty text, light text, lighter text DEFAULT NULL::text)
  RETURNS tsvector
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (setweight(to_tsvector('aim.names'::regconfig, translate(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '"-'::text, '  '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, translate(concat_ws(' '::text, aim.search_text(light, ' '::text), aim.search_text(lighter, ' '::text)), '"-'::text, '  '::text)), 'B'::"char"));
+RETURN (setweight(to_tsvector('aim.names'::regconfig, replace(COALESCE(aim.search_text(weighty, ' '::text), ''::text), '-'::text, ' '::text)), 'A'::"char") || setweight(to_tsvector('aim.names'::regconfig, replace(((COALESCE(aim.search_text(light, ' '::text), ''::text) || ' '::text) || COALESCE(aim.search_text(lighter, ' '::text), ''::text)), '-'::text, ' '::text)), 'B'::"char"));
 
-CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1324,11 +1389,12 @@ AS $function$
               limit 5000
             ) found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1351,11 +1417,12 @@ AS $function$
               limit 5000
             ) found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, q text, OUT ids uuid[], OUT ranks real[])
+CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, gone uuid[], q text, OUT ids uuid[], OUT ranks real[])
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1378,6 +1445,7 @@ AS $function$
               limit 5000
             ) found join company_research r on r.company_id = found.id
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
+              and found.campaign_id <> all (gone)
             order by found.rank desc, r.id desc limit 1000) y;
         end
         $function$;
@@ -1389,7 +1457,7 @@ CREATE OR REPLACE FUNCTION aim.tenant()
  SET search_path TO 'pg_catalog'
 AS $function$ select nullif(current_setting('request.jwt.claim.sub', true), '')::uuid $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_companies(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1414,15 +1482,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from companies c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from companies c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
@@ -1434,7 +1502,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_contacts(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1459,15 +1527,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from contacts c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from contacts c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
@@ -1479,7 +1547,7 @@ AS $function$
         end
         $function$;
 
-CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, query tsquery, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
+CREATE OR REPLACE FUNCTION aim.walk_research(tenant uuid, campaign uuid, gone uuid[], query tsquery, thorough boolean, OUT ids uuid[], OUT ranks real[], OUT complete boolean)
  RETURNS record
  LANGUAGE plpgsql
  STABLE
@@ -1504,15 +1572,15 @@ AS $function$
           end if;
           complete := seen < sample;
           -- Below 1 in 20 the index is cheaper.
-          if hits = 0 or (not complete and hits * 20 < seen) then
+          if (complete and hits = 0) or (not complete and hits * 20 < seen and not thorough) then
             return;
           end if;
           if campaign is null then
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (
-                select c.id, c.search_vector from company_research c where c.user_id = tenant
+                select c.id, c.campaign_id, c.search_vector from company_research c where c.user_id = tenant
                 order by c.created_at desc, c.id desc limit 20000) x
-              where x.search_vector @@ query limit 1000) y;
+              where x.search_vector @@ query and x.campaign_id <> all (gone) limit 1000) y;
           else
             select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
               select x.id, ts_rank(x.search_vector, query) as rank from (

@@ -216,6 +216,7 @@ async function walking({ db, meter, tenantId, campaignId }: World): Promise<Row>
         campaignId,
         limit,
         order: 'desc',
+        sort: 'created',
         ...(cursor === null ? {} : { cursor }),
       });
       times.push(performance.now() - pageAt);

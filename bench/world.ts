@@ -14,6 +14,8 @@ export interface Meter {
 }
 
 export interface World {
+  /** Of the database, as its owner. */
+  url: string;
   db: Connection;
   meter: Meter;
   tenantId: string;
@@ -61,6 +63,7 @@ export async function aWorld(): Promise<World> {
   const [campaign] = await db.query<{ id: string }>(sql('bench.campaign')`
     insert into campaigns (user_id, name) values (${tenantId}, 'bench') returning id`);
   return {
+    url: postgres.url,
     db,
     meter,
     tenantId,

@@ -155,20 +155,26 @@ end
 $body$;
 
 -- Finds a key by its hash, before anything is known about the caller, and notes at most once a minute that it was used.
+-- In plpgsql, whose plans are kept by the connection: this and the next run before anything else of a request.
 create function aim.authenticate(key_hash bytea)
   returns table (user_id uuid, id uuid, name text, prefix text, scopes text[])
-  language sql volatile security definer set search_path = pg_catalog, public, pg_temp as $sql$
-    with stale as (
-      -- Skipped when another request is just noting the same: nobody waits for this.
-      select k.id from api_keys k
-      where k.hash = key_hash and k.revoked_at is null
-        and (k.last_used_at is null or k.last_used_at < now() - interval '1 minute')
-      for update skip locked
-    ), touched as (
-      update api_keys k set last_used_at = now() from stale where k.id = stale.id
-    )
-    select k.user_id, k.id, k.name, k.prefix, k.scopes from api_keys k where k.hash = key_hash and k.revoked_at is null
-  $sql$;
+  language plpgsql volatile security definer set search_path = pg_catalog, public, pg_temp as $body$
+#variable_conflict use_column
+declare
+  found_key api_keys;
+begin
+  select * into found_key from api_keys k where k.hash = key_hash and k.revoked_at is null;
+  if not found then
+    return;
+  end if;
+  if found_key.last_used_at is null or found_key.last_used_at < now() - interval '1 minute' then
+    -- Skipped when another request is just noting the same: nobody waits for this.
+    update api_keys k set last_used_at = now()
+    where k.id in (select l.id from api_keys l where l.id = found_key.id for update skip locked);
+  end if;
+  return query select found_key.user_id, found_key.id, found_key.name, found_key.prefix, found_key.scopes;
+end
+$body$;
 grant select, update (last_used_at) on api_keys to aim_definer;
 
 -- Finds an ask's provider, whose secret verifies a callback, before anything is known about the caller.

@@ -239,6 +239,17 @@ create function aim.cluster_epoch() returns text
     select to_hex(system_identifier) || '-' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) from pg_control_system()
   $sql$;
 
+-- Whether a tenant has a change of this transaction or a later one. With the caller's rights; in plpgsql, whose plan over
+-- all partitions is kept by the connection.
+create function aim.changed_since(tenant uuid, since xid8) returns boolean
+  language plpgsql stable set search_path = pg_catalog, public, pg_temp as $body$
+begin
+  return exists (select from changes where user_id = tenant and xid >= since);
+end
+$body$;
+
+revoke all on function aim.changed_since(uuid, xid8) from public;
+grant execute on function aim.changed_since(uuid, xid8) to aim_api, aim_worker;
 revoke all on function aim.make_change_partitions(int), aim.prune_changes(int), aim.cluster_epoch() from public;
 grant execute on function aim.make_change_partitions(int), aim.prune_changes(int) to aim_worker;
 grant execute on function aim.cluster_epoch() to aim_api, aim_worker, aim_definer;
@@ -256,6 +267,7 @@ lock table campaigns, companies, contacts, research_providers, research_batches,
   prospect_research in access exclusive mode;
 
 alter table change_floor drop column mark, drop column marked_at;
+drop function aim.changed_since(uuid, xid8);
 drop function aim.cluster_epoch();
 drop function aim.prune_changes(int);
 drop function aim.make_change_partitions(int);

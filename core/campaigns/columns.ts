@@ -1,8 +1,16 @@
-import { utc } from '../db/keyset.ts';
+import { columnsOf } from '../db/keyset.ts';
+import { utc } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 
-const own = sql.fragment`id, name, archived, ${utc(sql.fragment`archived_at`)} as "archivedAt", version,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+const own = {
+  id: sql.fragment`id`,
+  name: sql.fragment`name`,
+  archived: sql.fragment`archived`,
+  archivedAt: utc(sql.fragment`archived_at`),
+  version: sql.fragment`version`,
+  createdAt: utc(sql.fragment`created_at`),
+  updatedAt: utc(sql.fragment`updated_at`),
+};
 
 /** What is folded, and what came since. Exact when one statement reads both, for a fold moves one into the other. */
 export const companiesCount = sql.fragment`(campaigns.companies_count + (
@@ -14,8 +22,10 @@ export const contactsCount = sql.fragment`(campaigns.contacts_count + (
  * A row of `campaigns` as the API writes a Campaign. For a SELECT alone: RETURNING sees the row as it is now and the
  * deltas as they were when the statement began, so that a fold that commits in between counts twice.
  */
-export const columns = sql.fragment`${own},
-  ${companiesCount} as "companiesCount", ${contactsCount} as "contactsCount"`;
+export const fields = { ...own, companiesCount, contactsCount };
+export const columns = columnsOf({ columns: fields });
 
 /** The same of a campaign that nobody has seen yet, so that nothing can be in it. */
-export const columnsOfNew = sql.fragment`${own}, 0 as "companiesCount", 0 as "contactsCount"`;
+export const columnsOfNew = columnsOf({
+  columns: { ...own, companiesCount: sql.fragment`0`, contactsCount: sql.fragment`0` },
+});

@@ -1,6 +1,6 @@
 import type { Change, ChangePage, ChangeQuery } from '../contract/changes.ts';
 import type { Db } from '../db/connect.ts';
-import { utc } from '../db/keyset.ts';
+import { utc } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { AimError } from '../errors.ts';
 import { decodePosition, encodePosition, type FeedPosition } from './cursor.ts';
@@ -15,14 +15,6 @@ export class CursorExpired extends AimError {
       { code: 'cursor_expired', status: 410 },
     );
   }
-}
-
-/** The present position: whatever is committed from now on comes after it. */
-export async function position({ db }: { db: Db }): Promise<string> {
-  const [here] = await db.query<{ epoch: string; xmin: string }>(sql('changes.position')`
-    select aim.cluster_epoch() as epoch, pg_snapshot_xmin(pg_current_snapshot())::text as xmin`);
-  if (!here) throw new Error('the database did not say where it is');
-  return encodePosition({ epoch: here.epoch, xid: here.xmin, seq: 0, offset: 0 });
 }
 
 interface Row {

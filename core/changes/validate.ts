@@ -33,9 +33,8 @@ export async function validate(
   const tag = parse(given, digest);
   const [here] = await db.query<{ epoch: string; xmin: string; stands: boolean }>(sql('changes.validate')`
     select aim.cluster_epoch() as epoch, pg_snapshot_xmin(pg_current_snapshot())::text as xmin,
-      ${tag !== undefined} and (select xid from change_floor) < ${tag?.xmin ?? '0'}::xid8 and not exists (
-        select from changes where user_id = ${tenantId} and xid >= ${tag?.xmin ?? '0'}::xid8
-      ) as stands`);
+      case when ${tag !== undefined} then (select xid from change_floor) < ${tag?.xmin ?? '0'}::xid8
+        and not aim.changed_since(${tenantId}, ${tag?.xmin ?? '0'}::xid8) else false end as stands`);
   if (!here) throw new Error('the database did not say where it is');
   const stands = here.stands && tag?.epoch === here.epoch && BigInt(tag.xmin) <= BigInt(here.xmin);
   return { stands, tag: `W/"${here.epoch}.${here.xmin}.${digest}"` };

@@ -1,6 +1,16 @@
-import { utc } from '../db/keyset.ts';
+import { columnsOf } from '../db/keyset.ts';
+import { utc } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 
 /** A row of `companies` as the API writes a Company. */
-export const columns = sql.fragment`id, campaign_id as "campaignId", name, domain, attributes, version,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+export const fields = {
+  id: sql.fragment`id`,
+  campaignId: sql.fragment`campaign_id`,
+  name: sql.fragment`name`,
+  domain: sql.fragment`domain`,
+  attributes: sql.fragment`attributes`,
+  version: sql.fragment`version`,
+  createdAt: utc(sql.fragment`created_at`),
+  updatedAt: utc(sql.fragment`updated_at`),
+};
+export const columns = columnsOf({ columns: fields });

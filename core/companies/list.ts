@@ -1,12 +1,22 @@
 import { checkCampaign } from '../campaigns/get.ts';
 import type { Company, CompanyQuery } from '../contract/companies.ts';
 import type { Page } from '../contract/page.ts';
+import { attributeIs, check, since } from '../db/checks.ts';
 import type { Db } from '../db/connect.ts';
-import { readPage } from '../db/keyset.ts';
+import { type ListShape, readPage } from '../db/keyset.ts';
 import { ofCampaign, scopeOf } from '../db/scope.ts';
+import { created, name, updated } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
-import { columns } from './columns.ts';
+import { searchPage } from '../search/list.ts';
+import { columns, fields } from './columns.ts';
+
+const shape: ListShape = {
+  name: 'companies',
+  table: sql.fragment`companies`,
+  columns: fields,
+  sorts: { created, updated, name },
+};
 
 /** One page of companies, of one campaign or of all. @throws NotFound for a campaign that does not exist */
 export async function listCompanies(
@@ -14,14 +24,23 @@ export async function listCompanies(
   tenantId: string,
   query: CompanyQuery,
 ): Promise<Page<Company>> {
-  const { campaignId, ...page } = query;
-  const scope = scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId));
-  const companies = await readPage('companies', { campaignId }, page, (keyset) =>
-    deps.db.query<Company>(sql('companies.page')`
-      select ${columns} from companies
-      where ${scope} ${keyset.after}
-      ${keyset.orderAndLimit}`),
-  );
+  const { search, limit, cursor, order, sort, fields, follow, ...filter } = query;
+  const { campaignId, hasDomain, updatedSince, attribute } = filter;
+  const page = { limit, cursor, order, sort, fields, follow };
+  const changed = since(page, updatedSince);
+  const within = scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId));
+  const companies =
+    search === undefined
+      ? await readPage<Company>(deps.db, shape, page, {
+          filter,
+          scope: sql.fragment`${within} ${changed.range}`,
+          checks: [
+            ...changed.checks,
+            ...check(hasDomain, (has) => sql.fragment`(domain is not null) = ${has === 'true'}`),
+            ...check(attribute, attributeIs),
+          ],
+        })
+      : await searchPage<Company>(deps.db, tenantId, 'companies', shape, search, page, filter);
   if (companies.data.length === 0 && campaignId !== undefined)
     await checkCampaign(deps, tenantId, campaignId);
   return companies;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pageFields, pageOf } from './page.ts';
+import { fieldsField, pageFields, pageOf, sortField } from './page.ts';
 import { Kind } from './research.ts';
 import { Id, Time } from './text.ts';
 
@@ -30,7 +30,14 @@ export const Batch = z
   .meta({ id: 'Batch' });
 export type Batch = z.infer<typeof Batch>;
 
-export const BatchQuery = z.strictObject({ ...pageFields, campaignId: Id.optional() });
+const BatchStatus = z.enum(['open', 'completed', 'cancelled']);
+
+export const BatchQuery = z.strictObject({
+  ...pageFields,
+  sort: sortField(['created']),
+  campaignId: Id.optional(),
+  status: BatchStatus.optional(),
+});
 export type BatchQuery = z.infer<typeof BatchQuery>;
 export const BatchPage = pageOf(Batch).meta({ id: 'BatchPage' });
 
@@ -57,6 +64,11 @@ export const Job = z
   .meta({ id: 'Job' });
 export type Job = z.infer<typeof Job>;
 
-export const JobQuery = z.strictObject({ ...pageFields, batchId: Id, status: JobStatus.optional() });
+export const JobQuery = z.strictObject({
+  ...pageFields,
+  fields: fieldsField(Job),
+  batchId: Id,
+  status: JobStatus.optional(),
+});
 export type JobQuery = z.infer<typeof JobQuery>;
 export const JobPage = pageOf(Job).meta({ id: 'JobPage' });

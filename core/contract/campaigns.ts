@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { pageFields, pageOf } from './page.ts';
+import { UpdatedSince } from './filters.ts';
+import { fieldsField, pageFields, pageOf, sortField } from './page.ts';
 import { Id, Time, text, Version } from './text.ts';
 
 const Count = z
@@ -34,6 +35,9 @@ export type CampaignPatch = z.infer<typeof CampaignPatch>;
 
 export const CampaignQuery = z.strictObject({
   ...pageFields,
+  sort: sortField(['created', 'updated', 'name']),
+  fields: fieldsField(Campaign),
+  updatedSince: UpdatedSince,
   archived: z.enum(['true', 'false', 'any']).default('false'),
 });
 export type CampaignQuery = z.infer<typeof CampaignQuery>;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { bulkOf } from './bulk.ts';
+import { AttributeFilter, Flag, UpdatedSince } from './filters.ts';
 import { Attributes } from './json.ts';
-import { pageFields, pageOf } from './page.ts';
+import { fieldsField, pageFields, pageOf, searchField, sortField } from './page.ts';
 import { Id, Time, text, Version } from './text.ts';
 
 export const Company = z
@@ -33,7 +34,16 @@ export type CompanyRow = z.infer<typeof CompanyRow>;
 export const CompanyBulk = bulkOf('CompanyRow').meta({ id: 'CompanyBulk' });
 export type CompanyBulk = z.infer<typeof CompanyBulk>;
 
-export const CompanyQuery = z.strictObject({ ...pageFields, campaignId: Id.optional() });
+export const CompanyQuery = z.strictObject({
+  ...pageFields,
+  sort: sortField(['created', 'updated', 'name']),
+  fields: fieldsField(Company),
+  search: searchField,
+  campaignId: Id.optional(),
+  hasDomain: Flag,
+  updatedSince: UpdatedSince,
+  attribute: AttributeFilter,
+});
 export type CompanyQuery = z.infer<typeof CompanyQuery>;
 
 export const CompanyPage = pageOf(Company).meta({ id: 'CompanyPage' });

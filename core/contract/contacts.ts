@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { bulkOf } from './bulk.ts';
+import { AttributeFilter, Flag, UpdatedSince } from './filters.ts';
 import { Attributes } from './json.ts';
-import { pageFields, pageOf } from './page.ts';
+import { fieldsField, pageFields, pageOf, searchField, sortField } from './page.ts';
 import { Id, Time, text, Version } from './text.ts';
 
 export const Contact = z
@@ -57,8 +58,15 @@ export type ContactBulk = z.infer<typeof ContactBulk>;
 
 export const ContactQuery = z.strictObject({
   ...pageFields,
+  sort: sortField(['created', 'updated', 'name', 'email']),
+  fields: fieldsField(Contact),
+  search: searchField,
   campaignId: Id.optional(),
   companyId: Id.optional(),
+  hasEmail: Flag,
+  titlePrefix: text({ min: 1, max: 500 }).optional().meta({ description: 'Whatever its case.' }),
+  updatedSince: UpdatedSince,
+  attribute: AttributeFilter,
 });
 export type ContactQuery = z.infer<typeof ContactQuery>;
 

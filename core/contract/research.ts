@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { maxBulkRows } from './bulk.ts';
-import { pageFields, pageOf } from './page.ts';
+import { Flag, UpdatedSince } from './filters.ts';
+import { fieldsField, pageFields, pageOf, searchField, sortField } from './page.ts';
 import { FieldProblem } from './problem.ts';
 import { ProviderNameOrId } from './providers.ts';
 import { Id, slugPattern, Time, text, Version } from './text.ts';
@@ -92,6 +93,10 @@ export type Research = z.infer<typeof Research>;
 
 export const ResearchQuery = z.strictObject({
   ...pageFields,
+  sort: sortField(['created', 'updated']),
+  fields: fieldsField(Research),
+  search: searchField,
+  updatedSince: UpdatedSince,
   campaignId: Id.optional(),
   companyId: Id.optional(),
   kind: Kind.optional(),
@@ -119,6 +124,10 @@ export type Prospect = z.infer<typeof Prospect>;
 
 export const ProspectQuery = z.strictObject({
   ...pageFields,
+  sort: sortField(['created', 'updated']),
+  fields: fieldsField(Prospect),
+  hasEmail: Flag,
+  updatedSince: UpdatedSince,
   campaignId: Id.optional(),
   researchId: Id.optional(),
 });

@@ -38,7 +38,7 @@ export async function onlineSteps(db: Catalogue, text: string, lockTimeoutMs: nu
   );
   const broken = (await db.select({
     text: `select indexrelid::regclass::text as name from pg_index join pg_class on pg_class.oid = indexrelid
-      where not indisvalid and relname = any($1)`,
+      where not indisvalid and relname = any($1) and pg_table_is_visible(indexrelid)`,
     values: [built],
   })) as { name: string }[];
   const steps = [...broken.map(({ name }) => `drop index concurrently ${name}`), ...statements];

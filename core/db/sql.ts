@@ -43,5 +43,11 @@ export function sql(name: string): (strings: TemplateStringsArray, ...parts: unk
 
 sql.fragment = (strings: TemplateStringsArray, ...parts: unknown[]): Fragment => new Fragment(strings, parts);
 
+/** A field of ours as a quoted name of SQL. @throws TypeError for what is no identifier */
+sql.identifier = (field: string): Fragment => {
+  if (!/^\w+$/.test(field)) throw new TypeError('not a name');
+  return new Fragment([`"${field}"`], []);
+};
+
 /** Nothing at all, for a condition that does not apply. */
 sql.empty = new Fragment([''], []);

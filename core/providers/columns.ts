@@ -1,8 +1,22 @@
-import { utc } from '../db/keyset.ts';
+import { columnsOf } from '../db/keyset.ts';
+import { utc } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 
 /** A row of `research_providers` as the API writes a Provider: everything but the secret. */
-export const columns = sql.fragment`id, name, kind, url, batch_size as "batchSize", rate_per_second as "ratePerSecond",
-  concurrency, timeout_ms as "timeoutMs", lease_seconds as "leaseSeconds", max_retries as "maxRetries",
-  ${utc(sql.fragment`paused_until`)} as "pausedUntil", version,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+export const fields = {
+  id: sql.fragment`id`,
+  name: sql.fragment`name`,
+  kind: sql.fragment`kind`,
+  url: sql.fragment`url`,
+  batchSize: sql.fragment`batch_size`,
+  ratePerSecond: sql.fragment`rate_per_second`,
+  concurrency: sql.fragment`concurrency`,
+  timeoutMs: sql.fragment`timeout_ms`,
+  leaseSeconds: sql.fragment`lease_seconds`,
+  maxRetries: sql.fragment`max_retries`,
+  pausedUntil: utc(sql.fragment`paused_until`),
+  version: sql.fragment`version`,
+  createdAt: utc(sql.fragment`created_at`),
+  updatedAt: utc(sql.fragment`updated_at`),
+};
+export const columns = columnsOf({ columns: fields });

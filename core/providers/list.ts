@@ -1,10 +1,19 @@
 import type { Page } from '../contract/page.ts';
 import type { Provider, ProviderQuery } from '../contract/providers.ts';
 import type { Db } from '../db/connect.ts';
-import { readPage } from '../db/keyset.ts';
+import { type ListShape, readPage } from '../db/keyset.ts';
+import { ofTenant } from '../db/scope.ts';
+import { created } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
-import { columns } from './columns.ts';
+import { columns, fields } from './columns.ts';
+
+const shape: ListShape = {
+  name: 'providers',
+  table: sql.fragment`research_providers`,
+  columns: fields,
+  sorts: { created },
+};
 
 /** One page of a tenant's providers, without their secrets. */
 export function listProviders(
@@ -12,11 +21,7 @@ export function listProviders(
   tenantId: string,
   query: ProviderQuery,
 ): Promise<Page<Provider>> {
-  return readPage('providers', {}, query, (keyset) =>
-    db.query<Provider>(sql('providers.page')`
-      select ${columns} from research_providers where user_id = ${tenantId} ${keyset.after}
-      ${keyset.orderAndLimit}`),
-  );
+  return readPage<Provider>(db, shape, query, { filter: {}, scope: ofTenant(tenantId) });
 }
 
 /** By name or id; no name looks like an id. @throws NotFound */

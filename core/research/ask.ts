@@ -9,6 +9,7 @@ import type { Ask } from './claim.ts';
 const maxAnswerBytes = 8 * 1024 * 1024;
 /** Of an answer that is not a 2xx, whose body says nothing to us, at most so much is read to keep the connection. */
 const maxIgnoredBytes = 64 * 1024;
+const maxIgnoredMs = 5_000;
 
 type Reply = Reading & {
   httpStatus?: number;
@@ -27,9 +28,9 @@ export async function askProvider(
   ask: Ask,
 ): Promise<Answer> {
   const startedAt = deps.clock();
-  const deadline = AbortSignal.timeout(Math.min(ask.provider.timeout_ms, maxExchangeMs));
+  const timeoutMs = Math.min(ask.provider.timeout_ms, maxExchangeMs);
   try {
-    const answer = await before(deadline, exchange(deps, ask, deadline));
+    const answer = await within(timeoutMs, (signal) => exchange(deps, ask, signal));
     return { ...answer, latencyMs: deps.clock() - startedAt };
   } catch (error) {
     return { ...readFailure(error), latencyMs: deps.clock() - startedAt };
@@ -63,7 +64,9 @@ async function exchange(
   const { reading, ...head } = readHead(httpStatus, headers, deps.clock());
   if (reading) {
     // Not waited for: whoever says no need not be heard out.
-    response.body.dump({ limit: maxIgnoredBytes, signal }).catch(() => undefined);
+    response.body
+      .dump({ limit: maxIgnoredBytes, signal: AbortSignal.timeout(maxIgnoredMs) })
+      .catch(() => undefined);
     return { httpStatus, ...head, ...reading };
   }
   try {
@@ -75,11 +78,17 @@ async function exchange(
 }
 
 /** The client looks at its signal only once connected, so a name or a handshake that hangs would outlast it. */
-function before<Value>(deadline: AbortSignal, work: Promise<Value>): Promise<Value> {
+function within<Value>(timeoutMs: number, work: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+  const controller = new AbortController();
   return new Promise((resolve, reject) => {
-    const tooLate = () => reject(deadline.reason);
-    deadline.addEventListener('abort', tooLate, { once: true });
-    work.then(resolve, reject).finally(() => deadline.removeEventListener('abort', tooLate));
+    const timer = setTimeout(() => {
+      const reason = new DOMException('the deadline has passed', 'TimeoutError');
+      controller.abort(reason);
+      reject(reason);
+    }, timeoutMs);
+    work(controller.signal)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer));
   });
 }
 

@@ -1,5 +1,6 @@
 import { createRoute } from '@hono/zod-openapi';
-import { position, readChanges } from '../../core/changes/read.ts';
+import { position } from '../../core/changes/position.ts';
+import { readChanges } from '../../core/changes/read.ts';
 import { ChangePage, ChangeQuery } from '../../core/contract/changes.ts';
 import { json, problem, problems, reads, router } from './routes.ts';
 

@@ -21,6 +21,8 @@ import { commandOf, isAlive, until } from './processes.ts';
 export interface Postgres {
   url: string;
   stop(): Promise<void>;
+  /** Stops it and removes its data, which may lie elsewhere than below its home. */
+  remove(): Promise<void>;
 }
 
 const startTimeoutMs = 30_000;
@@ -89,7 +91,11 @@ export async function startPostgres({
     await stop();
     throw new Error(`Postgres did not start within ${startTimeoutMs / 1000} s; see ${log}`);
   }
-  return { url, stop };
+  const remove = async () => {
+    await stop();
+    rmSync(folder, { recursive: true, force: true });
+  };
+  return { url, stop, remove };
 }
 
 async function answers(url: string): Promise<boolean> {

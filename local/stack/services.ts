@@ -6,9 +6,9 @@ import { startQueue } from './queue.ts';
 
 /**
  * Postgres and the queue alone, for tests: prints one line of JSON, `{ databaseUrl, sqsEndpoint }`, and ends when
- * standard input closes, so that it never outlives whoever started it.
+ * standard input closes, so that it never outlives whoever started it. With `--temporary` its data ends with it.
  */
-const { values } = parseArgs({ options: { home: { type: 'string' } } });
+const { values } = parseArgs({ options: { home: { type: 'string' }, temporary: { type: 'boolean' } } });
 const home = resolve(values.home ?? '.aim/services');
 mkdirSync(home, { recursive: true });
 
@@ -20,6 +20,6 @@ console.log(JSON.stringify({ databaseUrl: postgres.url, sqsEndpoint: queue.endpo
 
 process.stdin.resume();
 process.stdin.once('end', async () => {
-  await Promise.all([postgres.stop(), queue.stop()]);
+  await Promise.all([values.temporary ? postgres.remove() : postgres.stop(), queue.stop()]);
   process.exit(0);
 });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
-import { position, readChanges } from '../../core/changes/read.ts';
+import { position } from '../../core/changes/position.ts';
+import { readChanges } from '../../core/changes/read.ts';
 import { listCompanies } from '../../core/companies/list.ts';
 import { CompanyQuery } from '../../core/contract/companies.ts';
 import { sql } from '../../core/db/sql.ts';

@@ -1,5 +1,6 @@
 import { maintainChanges } from '../../core/changes/maintain.ts';
-import { position, readChanges } from '../../core/changes/read.ts';
+import { position } from '../../core/changes/position.ts';
+import { readChanges } from '../../core/changes/read.ts';
 import type { Change } from '../../core/contract/changes.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';

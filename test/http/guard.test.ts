@@ -1,7 +1,9 @@
-import { randomBytes, randomUUID } from 'node:crypto';
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { promisify } from 'node:util';
 import { guardedAgent } from '../../core/http/guard.ts';
-import { askProvider } from '../../core/research/ask.ts';
+import { askBare } from '../support/ask.ts';
 import { aCertificate } from '../support/certificates.ts';
 import { watchConnections } from '../support/connections.ts';
 import { nameServer } from '../support/dns.ts';
@@ -25,14 +27,7 @@ function anAgent(options: Partial<Parameters<typeof guardedAgent>[0]> = {}) {
   return agent;
 }
 
-/** Asks about nothing; what counts is whether and how the exchange takes place. */
-function ask(url: string, agent = anAgent(), timeoutMs = 2_000) {
-  const secret = `whsec_${randomBytes(24).toString('base64')}`;
-  const limits = { batch_size: 1, timeout_ms: timeoutMs };
-  const provider = { id: randomUUID(), user_id: randomUUID(), url, secret, ...limits };
-  const deps = { http: agent, publicUrl: 'http://127.0.0.1:1', clock: Date.now };
-  return askProvider(deps, { id: randomUUID(), provider, jobs: [] });
-}
+const ask = (url: string, agent = anAgent(), timeoutMs?: number) => askBare(url, agent, timeoutMs);
 
 const yes = () => rawProvider((socket) => socket.write(http(202, '')));
 const refused = { type: 'permanent', errorCode: 'address_refused' };
@@ -143,9 +138,6 @@ describe('with an authority that is trusted', () => {
   const before = getCACertificates('default');
   beforeAll(() => setDefaultCACertificates([...before, authority.cert]));
   afterAll(() => setDefaultCACertificates(before));
-  afterEach(() => {
-    delete process.env.NODE_TLS_REJECT_UNAUTHORIZED;
-  });
 
   const tlsProvider = ({ cert, keyPem }: { cert: string; keyPem: string }, more = {}) =>
     rawProvider((socket) => socket.write(http(202, '')), { tls: { cert, key: keyPem, ...more } });
@@ -168,13 +160,31 @@ describe('with an authority that is trusted', () => {
     ],
   ])('a certificate that %s is refused, and nothing is sent', async (_, made, code) => {
     const target = await tlsProvider(aCertificate('A host', made));
-    process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
     expect(await askTls(target.url)).toMatchObject({
       type: 'transient',
       errorCode: 'certificate',
       errorMessage: expect.stringContaining(code),
     });
     expect(target.connections()).toBe(1);
+    expect(target.asks).toHaveLength(0);
+    await target.close();
+  });
+
+  test('an environment that waives certificates waives them for others only', async () => {
+    const target = await tlsProvider(aCertificate('A host', { names: ['127.0.0.1'] }));
+    const code = `
+      import { guardedAgent } from './core/http/guard.ts';
+      import { askProvider } from './core/research/ask.ts';
+      const http = guardedAgent({ allowedNetworks: ['127.0.0.1/32'], connections: 1 });
+      const provider = { url: '${target.url}', secret: 'whsec_${randomBytes(24).toString('base64')}', timeout_ms: 5000 };
+      const deps = { http, publicUrl: 'http://127.0.0.1:1', clock: Date.now };
+      console.log(JSON.stringify(await askProvider(deps, { id: 'an-ask', provider, jobs: [] })));
+      await http.destroy();`;
+    // In a process of its own: jest keeps the real environment out of reach.
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], {
+      env: { ...process.env, NODE_TLS_REJECT_UNAUTHORIZED: '0' },
+    });
+    expect(JSON.parse(stdout)).toMatchObject({ type: 'transient', errorCode: 'certificate' });
     expect(target.asks).toHaveLength(0);
     await target.close();
   });

@@ -13,7 +13,7 @@ declare global {
 /** Starts Postgres and the queue once for all test files, and makes the template that each file's database copies. */
 export default async function setUp(): Promise<void> {
   const home = mkdtempSync(join(tmpdir(), 'aim-test-'));
-  const services = spawn(process.execPath, ['local/stack/services.ts', '--home', home], {
+  const services = spawn(process.execPath, ['local/stack/services.ts', '--home', home, '--temporary'], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   globalThis.services = services;

@@ -65,7 +65,7 @@ export async function supabaseOn15(): Promise<Supabase> {
     url: owner.href,
     adminUrl: admin.href,
     async stop() {
-      await server.stop();
+      await server.remove();
       rmSync(home, { recursive: true, force: true });
     },
   };

@@ -1,18 +1,35 @@
 import { checkCampaign } from '../../campaigns/get.ts';
 import type { Batch, BatchQuery } from '../../contract/batches.ts';
 import type { Page } from '../../contract/page.ts';
+import { check } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
-import { readPage, utc } from '../../db/keyset.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
 import { ofCampaign, scopeOf } from '../../db/scope.ts';
-import { type Fragment, sql } from '../../db/sql.ts';
+import { created, utc } from '../../db/sorts.ts';
+import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
 type BatchRow = Omit<Batch, 'counts' | 'retries'>;
 type Counts = Batch['counts'] & { batch_id: string; retries: number };
 
-const columns = sql.fragment`id, campaign_id as "campaignId", provider_id as "providerId", kind, status, total,
-  expanded_at is not null as expanded, sealed_at is not null as sealed, ${utc(sql.fragment`deadline`)} as deadline,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`finished_at`)} as "finishedAt"`;
+const shape: ListShape = {
+  name: 'batches',
+  table: sql.fragment`research_batches`,
+  columns: {
+    id: sql.fragment`id`,
+    campaignId: sql.fragment`campaign_id`,
+    providerId: sql.fragment`provider_id`,
+    kind: sql.fragment`kind`,
+    status: sql.fragment`status`,
+    total: sql.fragment`total`,
+    expanded: sql.fragment`expanded_at is not null`,
+    sealed: sql.fragment`sealed_at is not null`,
+    deadline: utc(sql.fragment`deadline`),
+    createdAt: utc(sql.fragment`created_at`),
+    finishedAt: utc(sql.fragment`finished_at`),
+  },
+  sorts: { created },
+};
 
 /** One page of batches with their counts, of one campaign or of all. @throws NotFound for an unknown campaign */
 export async function listBatches(
@@ -20,25 +37,23 @@ export async function listBatches(
   tenantId: string,
   query: BatchQuery,
 ): Promise<Page<Batch>> {
-  const { campaignId, ...page } = query;
-  const scope = scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId));
-  const rows = await readPage('batches', { campaignId }, page, (keyset) =>
-    select(deps.db, sql.fragment`${scope} ${keyset.after} ${keyset.orderAndLimit}`),
-  );
+  const { campaignId, status, ...page } = query;
+  const rows = await readPage<BatchRow>(deps.db, shape, page, {
+    filter: { campaignId, status },
+    scope: scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId)),
+    checks: check(status, (of) => sql.fragment`status = ${of}`),
+  });
   if (rows.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
-  return { data: await count(deps.db, tenantId, rows.data), next: rows.next };
+  return { ...rows, data: await count(deps.db, tenantId, rows.data) };
 }
 
 /** @throws NotFound */
 export async function getBatch({ db }: { db: Db }, tenantId: string, id: string): Promise<Batch> {
-  const rows = await select(db, sql.fragment`id = ${id} and user_id = ${tenantId}`);
+  const rows = await db.query<BatchRow>(sql('batches.get')`
+    select ${columnsOf(shape)} from research_batches where id = ${id} and user_id = ${tenantId}`);
   const [batch] = await count(db, tenantId, rows);
   if (!batch) throw new NotFound('batch', id);
   return batch;
-}
-
-function select(db: Db, where: Fragment): Promise<BatchRow[]> {
-  return db.query<BatchRow>(sql('batches.page')`select ${columns} from research_batches where ${where}`);
 }
 
 /** One statement for the counts of all batches of a page. */

@@ -1,16 +1,34 @@
 import type { Job, JobQuery } from '../../contract/batches.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
-import { readPage, utc } from '../../db/keyset.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
+import { company, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
-const columns = sql.fragment`j.id, j.batch_id as "batchId", j.company_id as "companyId",
-  jsonb_build_object('name', c.name, 'domain', c.domain) as company, j.provider_id as "providerId", j.kind, j.status,
-  j.retry_count as "retryCount", j.error_code as "errorCode", j.error_message as "errorMessage",
-  ${utc(sql.fragment`j.run_at`)} as "runAt", ${utc(sql.fragment`j.lease_until`)} as "leaseUntil",
-  ${utc(sql.fragment`j.created_at`)} as "createdAt", ${utc(sql.fragment`j.updated_at`)} as "updatedAt",
-  ${utc(sql.fragment`j.finished_at`)} as "finishedAt"`;
+const shape: ListShape = {
+  name: 'jobs',
+  table: sql.fragment`research_jobs`,
+  columns: {
+    id: sql.fragment`id`,
+    batchId: sql.fragment`batch_id`,
+    companyId: sql.fragment`company_id`,
+    company: sql.fragment`(
+      select jsonb_build_object('name', c.name, 'domain', c.domain) from companies c where c.id = company_id)`,
+    providerId: sql.fragment`provider_id`,
+    kind: sql.fragment`kind`,
+    status: sql.fragment`status`,
+    retryCount: sql.fragment`retry_count`,
+    errorCode: sql.fragment`error_code`,
+    errorMessage: sql.fragment`error_message`,
+    runAt: utc(sql.fragment`run_at`),
+    leaseUntil: utc(sql.fragment`lease_until`),
+    createdAt: utc(sql.fragment`created_at`),
+    updatedAt: utc(sql.fragment`updated_at`),
+    finishedAt: utc(sql.fragment`finished_at`),
+  },
+  sorts: { company },
+};
 
 /**
  * One page of a batch's jobs, in the order of their companies: that is unique within a batch and stays as it is,
@@ -18,26 +36,11 @@ const columns = sql.fragment`j.id, j.batch_id as "batchId", j.company_id as "com
  */
 export async function listJobs(deps: { db: Db }, tenantId: string, query: JobQuery): Promise<Page<Job>> {
   const { batchId, status, ...page } = query;
-  const withStatus = status === undefined ? sql.empty : sql.fragment`and j.status = ${status}`;
-  const jobs = await readPage(
-    'jobs',
-    { batchId, status },
-    page,
-    ({ position }) => {
-      const after =
-        position === undefined
-          ? sql.empty
-          : page.order === 'asc'
-            ? sql.fragment`and j.company_id > ${position.id}::uuid`
-            : sql.fragment`and j.company_id < ${position.id}::uuid`;
-      const direction = page.order === 'asc' ? sql.fragment`asc` : sql.fragment`desc`;
-      return deps.db.query<Job>(sql('jobs.page')`
-        select ${columns} from research_jobs j join companies c on c.id = j.company_id
-        where j.batch_id = ${batchId} and j.user_id = ${tenantId} ${withStatus} ${after}
-        order by j.company_id ${direction} limit ${page.limit + 1}`);
-    },
-    (job) => ({ createdAt: job.createdAt, id: job.companyId }),
-  );
+  const withStatus = status === undefined ? sql.empty : sql.fragment`and status = ${status}`;
+  const jobs = await readPage<Job>(deps.db, shape, page, {
+    filter: { batchId, status },
+    scope: sql.fragment`batch_id = ${batchId} and user_id = ${tenantId} ${withStatus}`,
+  });
   if (jobs.data.length === 0) await checkBatch(deps.db, tenantId, batchId);
   return jobs;
 }
@@ -45,8 +48,7 @@ export async function listJobs(deps: { db: Db }, tenantId: string, query: JobQue
 /** @throws NotFound */
 export async function getJob({ db }: { db: Db }, tenantId: string, id: string): Promise<Job> {
   const [job] = await db.query<Job>(sql('jobs.get')`
-    select ${columns} from research_jobs j join companies c on c.id = j.company_id
-    where j.id = ${id} and j.user_id = ${tenantId}`);
+    select ${columnsOf(shape)} from research_jobs where id = ${id} and user_id = ${tenantId}`);
   if (!job) throw new NotFound('job', id);
   return job;
 }

@@ -1,15 +1,33 @@
 import { checkCampaign } from '../../campaigns/get.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Prospect, ProspectQuery } from '../../contract/research.ts';
+import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
-import { readPage, utc } from '../../db/keyset.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
 import { ofCampaign, ofResearch, scopeOf } from '../../db/scope.ts';
+import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
-const columns = sql.fragment`id, campaign_id as "campaignId", company_id as "companyId",
-  company_research_id as "researchId", full_name as "fullName", email, title, phone, linkedin, attributes,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+const shape: ListShape = {
+  name: 'prospects',
+  table: sql.fragment`prospect_research`,
+  columns: {
+    id: sql.fragment`id`,
+    campaignId: sql.fragment`campaign_id`,
+    companyId: sql.fragment`company_id`,
+    researchId: sql.fragment`company_research_id`,
+    fullName: sql.fragment`full_name`,
+    email: sql.fragment`email`,
+    title: sql.fragment`title`,
+    phone: sql.fragment`phone`,
+    linkedin: sql.fragment`linkedin`,
+    attributes: sql.fragment`attributes`,
+    createdAt: utc(sql.fragment`created_at`),
+    updatedAt: utc(sql.fragment`updated_at`),
+  },
+  sorts: { created, updated },
+};
 
 /** One page of people found, of one campaign, one research or all. @throws NotFound for an unknown campaign */
 export async function listProspects(
@@ -17,18 +35,23 @@ export async function listProspects(
   tenantId: string,
   query: ProspectQuery,
 ): Promise<Page<Prospect>> {
-  const { campaignId, researchId, ...page } = query;
-  const scope = scopeOf(
+  const { limit, cursor, order, sort, fields, follow, ...filter } = query;
+  const { campaignId, researchId, hasEmail, updatedSince } = filter;
+  const page = { limit, cursor, order, sort, fields, follow };
+  const changed = since(page, updatedSince);
+  const within = scopeOf(
     tenantId,
     campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId),
     researchId === undefined ? undefined : ofResearch(tenantId, researchId),
   );
-  const prospects = await readPage('prospects', { campaignId, researchId }, page, (keyset) =>
-    deps.db.query<Prospect>(sql('prospects.page')`
-      select ${columns} from prospect_research
-      where ${scope} ${keyset.after}
-      ${keyset.orderAndLimit}`),
-  );
+  const prospects = await readPage<Prospect>(deps.db, shape, page, {
+    filter,
+    scope: sql.fragment`${within} ${changed.range}`,
+    checks: [
+      ...changed.checks,
+      ...check(hasEmail, (has) => sql.fragment`(email is not null) = ${has === 'true'}`),
+    ],
+  });
   if (prospects.data.length === 0 && campaignId !== undefined)
     await checkCampaign(deps, tenantId, campaignId);
   return prospects;
@@ -37,7 +60,7 @@ export async function listProspects(
 /** @throws NotFound */
 export async function getProspect({ db }: { db: Db }, tenantId: string, id: string): Promise<Prospect> {
   const [prospect] = await db.query<Prospect>(sql('prospects.get')`
-    select ${columns} from prospect_research where id = ${id} and user_id = ${tenantId}`);
+    select ${columnsOf(shape)} from prospect_research where id = ${id} and user_id = ${tenantId}`);
   if (!prospect) throw new NotFound('prospect', id);
   return prospect;
 }

@@ -1,15 +1,33 @@
 import { checkCampaign } from '../../campaigns/get.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Research, ResearchQuery } from '../../contract/research.ts';
+import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
-import { readPage, utc } from '../../db/keyset.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
 import { ofCampaign, ofCompany, scopeOf } from '../../db/scope.ts';
+import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
+import { searchPage } from '../../search/list.ts';
 
-const columns = sql.fragment`id, campaign_id as "campaignId", company_id as "companyId", kind, summary, findings,
-  sources, generation, version,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`updated_at`)} as "updatedAt"`;
+const shape: ListShape = {
+  name: 'research',
+  table: sql.fragment`company_research`,
+  columns: {
+    id: sql.fragment`id`,
+    campaignId: sql.fragment`campaign_id`,
+    companyId: sql.fragment`company_id`,
+    kind: sql.fragment`kind`,
+    summary: sql.fragment`summary`,
+    findings: sql.fragment`findings`,
+    sources: sql.fragment`sources`,
+    generation: sql.fragment`generation`,
+    version: sql.fragment`version`,
+    createdAt: utc(sql.fragment`created_at`),
+    updatedAt: utc(sql.fragment`updated_at`),
+  },
+  sorts: { created, updated },
+};
 
 /** One page of findings, of one campaign, one company or all. @throws NotFound for an unknown campaign */
 export async function listResearch(
@@ -17,19 +35,23 @@ export async function listResearch(
   tenantId: string,
   query: ResearchQuery,
 ): Promise<Page<Research>> {
-  const { campaignId, companyId, kind, ...page } = query;
-  const scope = scopeOf(
+  const { search, limit, cursor, order, sort, fields, follow, ...filter } = query;
+  const { campaignId, companyId, kind, updatedSince } = filter;
+  const page = { limit, cursor, order, sort, fields, follow };
+  const changed = since(page, updatedSince);
+  const within = scopeOf(
     tenantId,
     campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId),
     companyId === undefined ? undefined : ofCompany(tenantId, companyId),
   );
-  const ofKind = kind === undefined ? sql.empty : sql.fragment`and kind = ${kind}`;
-  const research = await readPage('research', { campaignId, companyId, kind }, page, (keyset) =>
-    deps.db.query<Research>(sql('research.page')`
-      select ${columns} from company_research
-      where ${scope} ${ofKind} ${keyset.after}
-      ${keyset.orderAndLimit}`),
-  );
+  const research =
+    search === undefined
+      ? await readPage<Research>(deps.db, shape, page, {
+          filter,
+          scope: sql.fragment`${within} ${changed.range}`,
+          checks: [...changed.checks, ...check(kind, (of) => sql.fragment`kind = ${of}`)],
+        })
+      : await searchPage<Research>(deps.db, tenantId, 'research', shape, search, page, filter);
   if (research.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   return research;
 }
@@ -37,7 +59,7 @@ export async function listResearch(
 /** @throws NotFound */
 export async function getResearch({ db }: { db: Db }, tenantId: string, id: string): Promise<Research> {
   const [research] = await db.query<Research>(sql('research.get')`
-    select ${columns} from company_research where id = ${id} and user_id = ${tenantId}`);
+    select ${columnsOf(shape)} from company_research where id = ${id} and user_id = ${tenantId}`);
   if (!research) throw new NotFound('research', id);
   return research;
 }
