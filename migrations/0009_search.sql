@@ -20,7 +20,7 @@ declare
   -- ASCII first, without the double quote and the minus, which queries keep; then blanks, dashes, quotes and dots.
   marks text := '!#$%&''()*+,./:;<=>?@[\]^_`{|}~' || U&'\00A0\00A1\00A6\00A7\00AB\00B0\00B6\00B7\00BB\00BF'
     || U&'\2000\2001\2002\2003\2004\2005\2006\2007\2008\2009\200A\200B\2028\2029\202F\205F\2060\3000\FEFF'
-    || U&'\2010\2011\2012\2013\2014\2015\2018\2019\201A\201B\201C\201D\201E\201F\2022\2026\2039\203A\2122'
+    || U&'\2010\2011\2012\2013\2014\2015\2044\2018\2019\201A\201B\201C\201D\201E\201F\2022\2026\2039\203A\2122'
     || U&'\3001\3002\300C\300D\30FB\060C\061B\061F';
 begin
   execute format(
@@ -79,16 +79,18 @@ create function aim.search_query(q text) returns tsquery language plpgsql immuta
   set client_min_messages = error as $sql$
 declare
   host text := regexp_replace(left(q, 256), '(^|[[:space:]"-])(?:https?://(?:www[.])?|www[.])', '\1', 'gi');
-  marked text := regexp_replace(aim.search_text(host, '#'), '(?<=[^[:space:]"])-', '#', 'g');
+  -- Outside quotes a minus before a word leaves it out; any other is a mark.
+  marked text := (
+    select string_agg(
+      case when n % 2 = 0 then replace(part, '-', '#') else regexp_replace(part, '(?<=[^[:space:]])-', '#', 'g') end,
+      '"' order by n)
+    from string_to_table(aim.search_text(host, '#'), '"') with ordinality parts (part, n));
   sought tsquery := websearch_to_tsquery('aim.names', marked);
 begin
   if marked !~ '[[:space:]"#-]$' and marked !~ '(^|[[:space:]])-[^[:space:]]*$' then
     sought := regexp_replace(sought::text, '''(\)*)$', ''':*\1')::tsquery;
   end if;
-  if querytree(sought) in ('', 'T') then
-    return null;
-  end if;
-  return sought;
+  return case when querytree(sought) not in ('', 'T') then sought end;
 end
 $sql$;
 
@@ -234,25 +236,39 @@ begin
       $make$
         create function aim.similar_{entity}(
           tenant uuid, campaign uuid, gone uuid[], q text, out ids uuid[], out ranks real[]
-        ) language plpgsql stable set enable_seqscan = off set jit = off set pg_trgm.word_similarity_threshold = 0.3
-        as $sql$
+        ) language plpgsql stable set enable_seqscan = off set enable_sort = off set jit = off
+          set pg_trgm.word_similarity_threshold = 0.3 as $sql$
         declare
           typed text := aim.search_name(left(q, 256));
+          seen int;
         begin
           -- Without trigrams the index would answer with everything.
           if cardinality({trgm}.show_trgm(typed)) = 0 then
             return;
           end if;
-          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
-            select {id}, found.rank from (
-              select c.id, c.user_id, c.campaign_id, {trgm}.word_similarity(typed, aim.search_name({name})) as rank
-              from {named} c
-              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator({trgm}.<%) aim.search_name({name})
-              limit 5000
-            ) found {research}
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, {trgm}.word_similarity(typed, aim.search_name({name})) as rank
+            from {named} c
+            where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator({trgm}.<%) aim.search_name({name})
+            limit 5000
+          )
+          select array_agg(y.id), array_agg(y.rank), (select count(*) from found) into ids, ranks, seen from (
+            select {id}, found.rank from found {research}
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
               and found.campaign_id <> all (gone)
             order by found.rank desc, {id} desc limit 1000) y;
+          -- Those may all be of other campaigns: then the newest rows of this one.
+          if campaign is not null and seen = 5000 then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select {id}, found.rank from (
+                select x.id, x.user_id, {trgm}.word_similarity(typed, x.name) as rank from (
+                  select c.id, c.user_id, aim.search_name({name}) as name from {named} c
+                  where c.campaign_id = campaign order by c.created_at desc, c.id desc limit 5000) x
+                where typed operator({trgm}.<%) x.name
+              ) found {research}
+              where found.user_id = tenant
+              order by found.rank desc, {id} desc limit 1000) y;
+          end if;
         end
         $sql$
       $make$,
