@@ -42,7 +42,7 @@ export async function* schema(): AsyncGenerator<Row> {
     yield* copy(world.db, tenantId, post);
     yield* triggers(world.db, tenantId);
     const million = await loadMillion(world.db);
-    yield* pages(world.db, million);
+    yield* pages(world.db, db.forTenant(million.large.tenantId), million);
     yield* searches(db, million);
   } finally {
     await db.close();
