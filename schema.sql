@@ -1310,16 +1310,18 @@ CREATE OR REPLACE FUNCTION aim.search_query(q text)
 AS $function$
 declare
   host text := regexp_replace(left(q, 256), '(^|[[:space:]"-])(?:https?://(?:www[.])?|www[.])', '\1', 'gi');
-  marked text := regexp_replace(aim.search_text(host, '#'), '(?<=[^[:space:]"])-', '#', 'g');
+  -- Outside quotes a minus before a word leaves it out; any other is a mark.
+  marked text := (
+    select string_agg(
+      case when n % 2 = 0 then replace(part, '-', '#') else regexp_replace(part, '(?<=[^[:space:]])-', '#', 'g') end,
+      '"' order by n)
+    from string_to_table(aim.search_text(host, '#'), '"') with ordinality parts (part, n));
   sought tsquery := websearch_to_tsquery('aim.names', marked);
 begin
   if marked !~ '[[:space:]"#-]$' and marked !~ '(^|[[:space:]])-[^[:space:]]*$' then
     sought := regexp_replace(sought::text, '''(\)*)$', ''':*\1')::tsquery;
   end if;
-  if querytree(sought) in ('', 'T') then
-    return null;
-  end if;
-  return sought;
+  return case when querytree(sought) not in ('', 'T') then sought end;
 end
 $function$;
 
@@ -1385,7 +1387,7 @@ CREATE OR REPLACE FUNCTION aim.search_text(value text, mark text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN ((value COLLATE "C") !~ '[^a-zA-Z0-9 ]'::text) THEN (lower(("left"(value, 500) COLLATE "C")) COLLATE "default") WHEN (octet_length(value) = length(value)) THEN (regexp_replace(lower(("left"(value, 500) COLLATE "C")), '[!#-,./:-@[-`{-~]'::text, mark, 'g'::text) COLLATE "default") ELSE ("left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 86)), 500) COLLATE "default") END;
+RETURN CASE WHEN ((value COLLATE "C") !~ '[^a-zA-Z0-9 ]'::text) THEN (lower(("left"(value, 500) COLLATE "C")) COLLATE "default") WHEN (octet_length(value) = length(value)) THEN (regexp_replace(lower(("left"(value, 500) COLLATE "C")), '[!#-,./:-@[-`{-~]'::text, mark, 'g'::text) COLLATE "default") ELSE ("left"(translate(lower((NORMALIZE("left"(value, 500), NFKC) COLLATE "und-x-icu")), '!#$%&''()*+,./:;<=>?@[\]^_`{|}~ ¡¦§«°¶·»¿           ​    ⁠　﻿‐‑‒–—―⁄‘’‚‛“”„‟•…‹›™、。「」・،؛؟'::text, repeat(mark, 87)), 500) COLLATE "default") END;
 
 CREATE OR REPLACE FUNCTION aim.search_vector(weighty text, light text, lighter text DEFAULT NULL::text)
  RETURNS tsvector
@@ -1398,26 +1400,41 @@ CREATE OR REPLACE FUNCTION aim.similar_companies(tenant uuid, campaign uuid, gon
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
  SET "pg_trgm.word_similarity_threshold" TO '0.3'
 AS $function$
         declare
           typed text := aim.search_name(left(q, 256));
+          seen int;
         begin
           -- Without trigrams the index would answer with everything.
           if cardinality(public.show_trgm(typed)) = 0 then
             return;
           end if;
-          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
-            select found.id, found.rank from (
-              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
-              from companies c
-              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
-              limit 5000
-            ) found 
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+            from companies c
+            where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+            limit 5000
+          )
+          select array_agg(y.id), array_agg(y.rank), (select count(*) from found) into ids, ranks, seen from (
+            select found.id, found.rank from found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
               and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
+          -- Those may all be of other campaigns: then the newest rows of this one.
+          if campaign is not null and seen = 5000 then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select found.id, found.rank from (
+                select x.id, x.user_id, public.word_similarity(typed, x.name) as rank from (
+                  select c.id, c.user_id, aim.search_name(c.name) as name from companies c
+                  where c.campaign_id = campaign order by c.created_at desc, c.id desc limit 5000) x
+                where typed operator(public.<%) x.name
+              ) found 
+              where found.user_id = tenant
+              order by found.rank desc, found.id desc limit 1000) y;
+          end if;
         end
         $function$;
 
@@ -1426,26 +1443,41 @@ CREATE OR REPLACE FUNCTION aim.similar_contacts(tenant uuid, campaign uuid, gone
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
  SET "pg_trgm.word_similarity_threshold" TO '0.3'
 AS $function$
         declare
           typed text := aim.search_name(left(q, 256));
+          seen int;
         begin
           -- Without trigrams the index would answer with everything.
           if cardinality(public.show_trgm(typed)) = 0 then
             return;
           end if;
-          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
-            select found.id, found.rank from (
-              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.full_name)) as rank
-              from contacts c
-              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.full_name)
-              limit 5000
-            ) found 
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.full_name)) as rank
+            from contacts c
+            where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.full_name)
+            limit 5000
+          )
+          select array_agg(y.id), array_agg(y.rank), (select count(*) from found) into ids, ranks, seen from (
+            select found.id, found.rank from found 
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
               and found.campaign_id <> all (gone)
             order by found.rank desc, found.id desc limit 1000) y;
+          -- Those may all be of other campaigns: then the newest rows of this one.
+          if campaign is not null and seen = 5000 then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select found.id, found.rank from (
+                select x.id, x.user_id, public.word_similarity(typed, x.name) as rank from (
+                  select c.id, c.user_id, aim.search_name(c.full_name) as name from contacts c
+                  where c.campaign_id = campaign order by c.created_at desc, c.id desc limit 5000) x
+                where typed operator(public.<%) x.name
+              ) found 
+              where found.user_id = tenant
+              order by found.rank desc, found.id desc limit 1000) y;
+          end if;
         end
         $function$;
 
@@ -1454,26 +1486,41 @@ CREATE OR REPLACE FUNCTION aim.similar_research(tenant uuid, campaign uuid, gone
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
+ SET enable_sort TO 'off'
  SET jit TO 'off'
  SET "pg_trgm.word_similarity_threshold" TO '0.3'
 AS $function$
         declare
           typed text := aim.search_name(left(q, 256));
+          seen int;
         begin
           -- Without trigrams the index would answer with everything.
           if cardinality(public.show_trgm(typed)) = 0 then
             return;
           end if;
-          select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
-            select r.id, found.rank from (
-              select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
-              from companies c
-              where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
-              limit 5000
-            ) found join company_research r on r.company_id = found.id
+          with found as materialized (
+            select c.id, c.user_id, c.campaign_id, public.word_similarity(typed, aim.search_name(c.name)) as rank
+            from companies c
+            where uuid_hash(c.user_id) = uuid_hash(tenant) and typed operator(public.<%) aim.search_name(c.name)
+            limit 5000
+          )
+          select array_agg(y.id), array_agg(y.rank), (select count(*) from found) into ids, ranks, seen from (
+            select r.id, found.rank from found join company_research r on r.company_id = found.id
             where found.user_id = tenant and (campaign is null or found.campaign_id = campaign)
               and found.campaign_id <> all (gone)
             order by found.rank desc, r.id desc limit 1000) y;
+          -- Those may all be of other campaigns: then the newest rows of this one.
+          if campaign is not null and seen = 5000 then
+            select array_agg(y.id), array_agg(y.rank) into ids, ranks from (
+              select r.id, found.rank from (
+                select x.id, x.user_id, public.word_similarity(typed, x.name) as rank from (
+                  select c.id, c.user_id, aim.search_name(c.name) as name from companies c
+                  where c.campaign_id = campaign order by c.created_at desc, c.id desc limit 5000) x
+                where typed operator(public.<%) x.name
+              ) found join company_research r on r.company_id = found.id
+              where found.user_id = tenant
+              order by found.rank desc, r.id desc limit 1000) y;
+          end if;
         end
         $function$;
 
