@@ -357,9 +357,10 @@ begin
     execute format('grant execute on function %s to aim_definer', made);
     if made::text ~ '^aim.search_(text|name|mark|keys|vector|query)\(' then
       execute format('grant execute on function %s to aim_api, aim_worker', made);
-      -- Supabase's own server role writes as well.
+      -- Supabase's own server role writes as well, and needs to find what the name's index is made of.
       if to_regrole('service_role') is not null then
         execute format('grant execute on function %s to service_role', made);
+        grant usage on schema aim to service_role;
       end if;
     elsif made::text ~ '^aim.search_(companies|contacts|research)\(' then
       execute format('grant execute on function %s to aim_api, aim_worker', made);
@@ -374,6 +375,13 @@ $body$;
 -- Down Migration
 
 lock table companies, contacts, company_research in access exclusive mode;
+do $body$
+begin
+  if to_regrole('service_role') is not null then
+    revoke usage on schema aim from service_role;
+  end if;
+end
+$body$;
 drop trigger search_renamed on companies;
 drop trigger search_vector on company_research;
 drop trigger search_vector on contacts;

@@ -9,7 +9,7 @@ import type { Million } from './million.ts';
 const terms: [kind: string, q: string, limit: number][] = [
   ['a rare name', 'quartzhammer', 20],
   ['a common name', 'anna', 20],
-  ['two common words that never meet', 'engineer anna ', 20],
+  ['two common words that never meet, so for typos', 'engineer anna ', 100],
   ['an unfinished word', 'ann', 20],
   ['a word that nobody has', 'xylophonistically ', 20],
   ['a typo', 'quarzhamer', 100],

@@ -7,9 +7,10 @@ import type { SearchedEntity } from './cursor.ts';
 import { search } from './search.ts';
 
 /**
- * One page of what a search finds, best first. A hit that was deleted since is left out and large rows end a page early, so it may be short.
+ * One page of what a search finds, best first. A hit that was deleted since is left out and large rows end a page
+ * early, so it may be short.
  * @param filter of the list; only the campaign goes with a search
- * @throws InvalidRequest where another filter or a sort is given too
+ * @throws InvalidRequest where another filter or an order is given too
  */
 export async function searchPage<Row extends { id: string }>(
   db: Db,
@@ -17,10 +18,15 @@ export async function searchPage<Row extends { id: string }>(
   entity: SearchedEntity,
   shape: Pick<ListShape, 'table' | 'columns'>,
   q: string,
-  { limit, cursor, fields, follow, sort }: PageRequest,
+  { limit, cursor, fields, follow, sort, order }: PageRequest,
   { campaignId, ...filter }: { campaignId?: string | undefined } & Record<string, unknown>,
 ): Promise<Page<Row>> {
-  const others = Object.entries({ ...filter, follow, sort: sort === 'created' ? undefined : sort });
+  const others = Object.entries({
+    ...filter,
+    follow,
+    sort: sort === 'created' ? undefined : sort,
+    order: order === 'desc' ? undefined : order,
+  });
   const errors = others
     .filter(([, value]) => value !== undefined)
     .map(([path]) => ({
