@@ -59,7 +59,8 @@ async function aQueue({ maxReceiveCount = 5 } = {}): Promise<{ queue: LocalQueue
     {
       resource: 'Queue',
       name,
-      attributes: { VisibilityTimeout: '1' },
+      // Longer than a new environment takes to start on a busy machine.
+      attributes: { VisibilityTimeout: '3' },
       deadLetters: { resource: 'Dead', maxReceiveCount },
     },
   ]);
@@ -137,7 +138,7 @@ test('messages that a partial batch response names come again, their siblings do
   await send(queue, 'good', 'bad', 'fine');
   const { seen } = poll(queue, invoke);
 
-  expect(await until(async () => (await messagesOn(queue)) === 0, 10_000)).toBe(true);
+  expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
   expect([seen('good'), seen('bad'), seen('fine')]).toEqual([1, 2, 1]);
 });
 
@@ -151,7 +152,7 @@ test('a crash in the middle of a batch loses nothing: all of it comes again, to 
   await send(queue, 'a', 'b');
   const { seen, failures } = poll(queue, invoke);
 
-  expect(await until(async () => (await messagesOn(queue)) === 0, 10_000)).toBe(true);
+  expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
   expect([seen('a'), seen('b')]).toEqual([2, 2]);
   expect(failures).toEqual(['exited with code 7']);
   expect(new Set(logged().match(/thread \d+/g)).size).toBe(2);
@@ -169,7 +170,7 @@ test('an invocation that does not end is killed at its timeout and its messages 
   await send(queue, 'a');
   const { seen, failures } = poll(queue, invoke);
 
-  expect(await until(async () => (await messagesOn(queue)) === 0, 10_000)).toBe(true);
+  expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
   expect(seen('a')).toBe(2);
   expect(failures).toEqual(['timed out after 0.8 s']);
 });
@@ -181,7 +182,7 @@ test('a message that fails maxReceiveCount times ends on the dead-letter queue',
   await send(queue, 'a');
   const { seen } = poll(queue, invoke);
 
-  expect(await until(async () => (await messagesOn(deadLetters)) === 1, 15_000)).toBe(true);
+  expect(await until(async () => (await messagesOn(deadLetters)) === 1, 20_000)).toBe(true);
   expect(await messagesOn(queue)).toBe(0);
   expect(seen('a')).toBe(2);
 });
@@ -210,7 +211,7 @@ test.each(['null', '{}', '{ batchItemFailures: null }', '{ batchItemFailures: []
 
     await send(queue, 'a', 'b');
 
-    expect(await until(async () => (await messagesOn(queue)) === 0, 10_000)).toBe(true);
+    expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
     expect(failures).toEqual([]);
   },
 );
@@ -228,7 +229,7 @@ test('no more invocations run at once than the maximum concurrency', async () =>
 
   for (let n = 0; n < 4; n++) await send(queue, ...Array.from({ length: 10 }, (_, index) => `${n}-${index}`));
 
-  expect(await until(async () => (await messagesOn(queue)) === 0, 10_000)).toBe(true);
+  expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
   expect(batches.flat()).toHaveLength(40);
   expect(most).toBe(2);
 });
