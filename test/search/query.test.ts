@@ -1,4 +1,6 @@
 import fc from 'fast-check';
+import { listContacts } from '../../core/contacts/list.ts';
+import { ContactQuery } from '../../core/contract/contacts.ts';
 import { sql } from '../../core/db/sql.ts';
 import { AimError } from '../../core/errors.ts';
 import type { SearchedEntity } from '../../core/search/cursor.ts';
@@ -157,4 +159,16 @@ test('a name beyond its bounds fails by its check, not by the search', async () 
     const tooLong = aContact(db, { tenantId, campaignId }, { fullName: word.repeat(1_048_577) });
     await expect(tooLong).rejects.toMatchObject({ code: '23514' });
   }
+});
+
+test.each([
+  ['order', { order: 'asc' }],
+  ['sort', { sort: 'name' }],
+  ['hasEmail', { hasEmail: 'true' }],
+])('a search answers in its own order, so it refuses %s', async (path, other) => {
+  const query = ContactQuery.parse({ search: 'ada', ...other });
+  const errors = [{ path, code: 'not_with_search' }];
+  await expect(listContacts({ db: db.asApi.forTenant(tenantId) }, tenantId, query)).rejects.toMatchObject({
+    errors,
+  });
 });
