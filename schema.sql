@@ -397,6 +397,29 @@ create policy worker on idempotency_keys for all to aim_worker using (true) with
 grant delete, insert, select, update on idempotency_keys to aim_api;
 grant delete, insert, select, update on idempotency_keys to aim_worker;
 
+create table late_results (
+  attempt_id uuid not null,
+  user_id uuid not null,
+  job_id uuid not null,
+  summary text,
+  findings jsonb not null default '{}'::jsonb,
+  sources jsonb not null default '[]'::jsonb,
+  prospects jsonb not null default '[]'::jsonb,
+  received_at timestamp with time zone not null default now(),
+  constraint late_results_attempt_id_fkey FOREIGN KEY (attempt_id) REFERENCES research_attempts(id) ON DELETE CASCADE,
+  constraint late_results_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint late_results_pkey PRIMARY KEY (attempt_id)
+);
+CREATE INDEX late_results_job ON public.late_results USING btree (job_id);
+CREATE INDEX late_results_user ON public.late_results USING btree (user_id);
+alter table late_results enable row level security;
+alter table late_results force row level security;
+create policy definer on late_results for all to aim_definer using (true) with check (true);
+create policy tenant on late_results for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on late_results for all to aim_worker using (true) with check (true);
+grant delete, insert, select on late_results to aim_api;
+grant delete, insert, select, update on late_results to aim_worker;
+
 create table prospect_research (
   id uuid not null default uuidv7(),
   user_id uuid not null,
@@ -561,6 +584,7 @@ create table research_jobs (
 CREATE UNIQUE INDEX research_jobs_batch_company ON public.research_jobs USING btree (batch_id, company_id);
 CREATE INDEX research_jobs_batch_status ON public.research_jobs USING btree (batch_id, status, company_id);
 CREATE INDEX research_jobs_company ON public.research_jobs USING hash (company_id);
+CREATE INDEX research_jobs_expiry ON public.research_jobs USING btree (lease_until, id) WHERE (status = 'processing'::text);
 CREATE INDEX research_jobs_fed ON public.research_jobs USING btree (provider_id, fed_until) WHERE (fed_until IS NOT NULL);
 CREATE INDEX research_jobs_leased ON public.research_jobs USING btree (provider_id, lease_until) WHERE (status = 'processing'::text);
 CREATE INDEX research_jobs_unfed ON public.research_jobs USING btree (provider_id, priority, run_at, id) WHERE ((status = 'queued'::text) AND (fed_until IS NULL));
@@ -601,16 +625,31 @@ create table research_providers (
   version bigint not null default 1,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  circuit text not null default 'closed'::text,
+  circuit_reason text,
+  failed_asks integer not null default 0,
+  circuit_trips integer not null default 0,
+  probe_until timestamp with time zone,
+  adapted_rate double precision,
+  adapted_at timestamp with time zone,
+  adapted_from double precision,
+  quota_asks integer,
+  quota_until timestamp with time zone,
+  weight integer not null default 1,
   constraint research_providers_batch_size_check CHECK (((batch_size >= 1) AND (batch_size <= 100))),
+  constraint research_providers_circuit CHECK (((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])) AND ((circuit = 'closed'::text) = (circuit_reason IS NULL)) AND ((circuit = 'half_open'::text) = (probe_until IS NOT NULL)) AND ((circuit <> 'open'::text) OR (paused_until IS NOT NULL)) AND (failed_asks >= 0) AND (circuit_trips >= 0))),
   constraint research_providers_concurrency_check CHECK ((concurrency > 0)),
   constraint research_providers_kind_check CHECK ((kind = ANY (ARRAY['webhook'::text, 'clay'::text]))),
   constraint research_providers_lease_seconds_check CHECK (((lease_seconds >= 1) AND (lease_seconds <= 86400))),
   constraint research_providers_max_retries_check CHECK (((max_retries >= 0) AND (max_retries <= 20))),
   constraint research_providers_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
+  constraint research_providers_quota CHECK (((quota_asks IS NULL) = (quota_until IS NULL))),
+  constraint research_providers_rate CHECK (((adapted_rate > (0)::double precision) AND ((adapted_rate IS NULL) = (adapted_at IS NULL)) AND ((adapted_rate IS NULL) = (adapted_from IS NULL)))),
   constraint research_providers_rate_per_second_check CHECK ((rate_per_second > (0)::double precision)),
   constraint research_providers_secret_check CHECK ((secret ~~ 'whsec\_%'::text)),
   constraint research_providers_timeout_ms_check CHECK (((timeout_ms >= 100) AND (timeout_ms <= 90000))),
   constraint research_providers_url_check CHECK (((length(url) <= 2000) AND (url ~ '^https?://'::text))),
+  constraint research_providers_weight CHECK (((weight >= 1) AND (weight <= 100))),
   constraint research_providers_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
   constraint research_providers_pkey PRIMARY KEY (id),
   constraint research_providers_id_user_id_key UNIQUE (id, user_id),

@@ -58,6 +58,12 @@ export const ProviderDraft = z
       .default(1200)
       .meta({ description: 'How long a callback may take.' }),
     maxRetries: z.int().min(0).max(20).default(3),
+    weight: z
+      .int()
+      .min(1)
+      .max(100)
+      .default(1)
+      .meta({ description: 'Its share of what is sent out at once, against your other providers.' }),
   })
   .meta({ id: 'ProviderDraft', example: { kind: 'webhook', url: 'https://n8n.example/webhook/research' } });
 export type ProviderDraft = z.infer<typeof ProviderDraft>;
@@ -74,7 +80,16 @@ export const Provider = z
     timeoutMs: z.int(),
     leaseSeconds: z.int(),
     maxRetries: z.int(),
-    pausedUntil: Time.nullable(),
+    weight: z.int(),
+    pausedUntil: Time.nullable().meta({ description: 'Nothing is asked before.' }),
+    circuit: z.enum(['closed', 'open', 'half_open']).meta({
+      description:
+        'Open after failures in a row: jobs wait, none is used up, until `pausedUntil`. Half open: one job probes.',
+    }),
+    circuitReason: z.string().nullable().meta({ description: 'The error that opened the circuit.' }),
+    adaptedRate: z.number().nullable().meta({
+      description: 'Companies a second, for now, because the provider complained; null when it does not.',
+    }),
     version: Version,
     createdAt: Time,
     updatedAt: Time,

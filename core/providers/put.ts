@@ -24,18 +24,23 @@ export function putProvider(
     const secret = draft.secret ?? makeSecret();
     const [written] = await tx.query<ProviderWithSecret>(sql('providers.put')`
       insert into research_providers as p (user_id, name, kind, url, secret, batch_size, rate_per_second, concurrency,
-        timeout_ms, lease_seconds, max_retries)
+        timeout_ms, lease_seconds, max_retries, weight)
       values (${tenantId}, ${name}, ${draft.kind}, ${draft.url}, ${secret}, ${draft.batchSize}, ${draft.ratePerSecond},
-        ${draft.concurrency}, ${draft.timeoutMs}, ${draft.leaseSeconds}, ${draft.maxRetries})
+        ${draft.concurrency}, ${draft.timeoutMs}, ${draft.leaseSeconds}, ${draft.maxRetries}, ${draft.weight})
       on conflict (user_id, name) do update
       set kind = excluded.kind, url = excluded.url, batch_size = excluded.batch_size,
         secret = case when ${draft.secret !== undefined} then excluded.secret else p.secret end,
         rate_per_second = excluded.rate_per_second, concurrency = excluded.concurrency,
         timeout_ms = excluded.timeout_ms, lease_seconds = excluded.lease_seconds, max_retries = excluded.max_retries,
+        weight = excluded.weight,
+        -- Who changes a provider has mended it: it is asked again at once.
+        circuit = 'closed', circuit_reason = null, circuit_trips = 0, failed_asks = 0, probe_until = null,
+        paused_until = null, adapted_rate = null, adapted_from = null, adapted_at = null,
+        quota_asks = null, quota_until = null,
         version = p.version + 1, updated_at = now()
-      where (p.kind, p.url, p.batch_size, p.rate_per_second, p.concurrency, p.timeout_ms, p.lease_seconds, p.max_retries)
+      where (p.kind, p.url, p.batch_size, p.rate_per_second, p.concurrency, p.timeout_ms, p.lease_seconds, p.max_retries, p.weight)
         is distinct from (excluded.kind, excluded.url, excluded.batch_size, excluded.rate_per_second,
-          excluded.concurrency, excluded.timeout_ms, excluded.lease_seconds, excluded.max_retries)
+          excluded.concurrency, excluded.timeout_ms, excluded.lease_seconds, excluded.max_retries, excluded.weight)
         or (${draft.secret !== undefined} and p.secret <> excluded.secret)
       returning ${columns}`);
     const provider = written ?? (await getProvider({ db: tx }, tenantId, name));

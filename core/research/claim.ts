@@ -9,6 +9,12 @@ export interface Provider {
   secret: string;
   batch_size: number;
   timeout_ms: number;
+  concurrency: number | null;
+  /** Not `closed`: this ask is the probe that decides whether it closes. */
+  circuit: 'closed' | 'open' | 'half_open';
+  failed_asks: number;
+  /** Whether a good answer is news as well: to close the circuit, forget failures or raise the rate again. */
+  watched: boolean;
 }
 
 export interface ClaimedJob {
@@ -40,21 +46,30 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
   return db.transaction(async (tx) => {
     // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
     const providers = await tx.query<Provider>(sql('claim.lock')`
-      select id, user_id, url, secret, batch_size, timeout_ms from research_providers
+      select id, user_id, url, secret, batch_size, timeout_ms, concurrency, circuit, failed_asks,
+        circuit <> 'closed' or failed_asks > 0 or adapted_rate is not null as watched
+      from research_providers
       where id in (select provider_id from research_jobs where id = any(${jobIds}::uuid[]))
       order by id for no key update`);
     const jobs = await tx.query<ClaimedJob>(sql('claim.take')`
       with permit as (
-        select p.id, p.rate_per_second,
+        select p.id, limited.rate, p.circuit <> 'closed' as probes,
           -- least() passes over nulls: without a rate there is no bucket at all.
-          case when p.rate_per_second is not null then least(
-            greatest(p.batch_size, p.rate_per_second),
-            p.permits + p.rate_per_second * extract(epoch from clock_timestamp() - p.permits_at)) end as bucket,
-          case when p.paused_until > clock_timestamp() then 0 else coalesce(
-            p.concurrency - (
-              select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
-            ), 1000000) end as free
+          case when limited.rate is not null then least(
+            greatest(p.batch_size, limited.rate),
+            p.permits + limited.rate * extract(epoch from clock_timestamp() - p.permits_at)) end as bucket,
+          case
+            when p.paused_until > clock_timestamp() or p.probe_until > clock_timestamp() then 0
+            else least(
+              case when p.circuit <> 'closed' then 1 end,
+              case when p.quota_until > clock_timestamp() then p.quota_asks * p.batch_size end,
+              p.concurrency - (
+                select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
+              ),
+              1000000)
+          end as free
         from research_providers p
+        cross join lateral (select least(p.adapted_rate, p.rate_per_second) as rate) limited
         where p.id = any(${providers.map((provider) => provider.id)}::uuid[])
       ), waiting as (
         select id, provider_id, priority, run_at from research_jobs
@@ -79,11 +94,17 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
         returning j.id, j.attempt_id, j.batch_id, j.provider_id, j.company_id, j.kind, j.crash_count, j.status
       ), spent as (
         update research_providers p
-        set permits = permit.bucket - (
-            select count(*) from taken join due on due.id = taken.id where due.provider_id = p.id
-          ), permits_at = clock_timestamp()
+        set permits = case when permit.rate is null then p.permits else permit.bucket - used.jobs end,
+          permits_at = case when permit.rate is null then p.permits_at else clock_timestamp() end,
+          quota_asks = p.quota_asks - least(p.quota_asks, ceil(used.jobs::numeric / p.batch_size)::int),
+          circuit = case when permit.probes then 'half_open' else p.circuit end,
+          probe_until = case when permit.probes then clock_timestamp() + make_interval(secs => ${leaseSeconds}) end,
+          version = p.version + (p.circuit = 'open')::int
         from permit
-        where p.id = permit.id and p.rate_per_second is not null
+        join (
+          select due.provider_id, count(*) as jobs from taken join due on due.id = taken.id group by due.provider_id
+        ) used on used.provider_id = permit.id
+        where p.id = permit.id and (permit.rate is not null or p.quota_asks is not null or permit.probes)
       )
       select moved.id, moved.attempt_id, moved.batch_id, moved.provider_id, moved.kind, moved.crash_count,
         jsonb_build_object('id', c.id, 'name', c.name, 'domain', c.domain, 'attributes', c.attributes) as company

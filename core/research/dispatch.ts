@@ -2,12 +2,13 @@ import pLimit from 'p-limit';
 import type { Dispatcher } from 'undici';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { type Answer, askProvider } from './ask.ts';
+import { askProvider } from './ask.ts';
 import { type Ask, claim } from './claim.ts';
-import { feed } from './feed.ts';
+import { feed, unstamp } from './feed.ts';
+import { watch } from './health.ts';
+import { outcomesOf } from './outcomes.ts';
 import type { Log, ResearchQueue } from './queue.ts';
-import { readResult } from './result.ts';
-import type { Outcome } from './settle.ts';
+import type { Outcome, Settled } from './settle.ts';
 import { settler } from './settler.ts';
 
 export interface DispatchDeps {
@@ -21,61 +22,48 @@ export interface DispatchDeps {
   concurrency: number;
 }
 
+export interface Invocation {
+  /** How long it may still run; asks that would not fit are given back, due at once. */
+  remainingMs: () => number;
+}
+
 /** Kept for settling once the last answer is in. */
 const settleMarginMs = 5_000;
 
 /**
  * Runs one event of job ids: claim and commit, ask the providers, settle as answers come, feed what became free.
  * Safe to repeat and to lose at any point: a repeated id is claimed by nobody twice, and jobs of an invocation that
- * died come back when their short lease ends.
- * @param remainingMs how long this invocation may still run; asks that would not fit are given back, due at once
+ * died come back when their short lease ends. Jobs that were running when a process died run after all others, one at
+ * a time: should one of them be what kills, no other is in work with it.
  */
-export async function dispatch(
-  deps: DispatchDeps,
-  jobIds: string[],
-  { remainingMs }: { remainingMs: () => number },
-) {
+export async function dispatch(deps: DispatchDeps, jobIds: string[], invocation: Invocation) {
   const startedAt = deps.clock();
-  const asks = await claim(deps.db, [...new Set(jobIds)], { leaseSeconds: deps.claimLeaseSeconds });
-  const settling = settler(deps.db);
-  const limit = pLimit(deps.concurrency);
-  const paused = new Map<string, number>();
+  const ids = [...new Set(jobIds)];
+  const suspects = await findSuspects(deps.db, ids);
+  const providerIds = new Set(suspects.map((job) => job.provider_id));
+  const settled: Settled[] = [];
+  let asks = 0;
+  const rounds = [
+    ids.filter((id) => !suspects.some((job) => job.id === id)),
+    ...suspects.map(({ id }) => [id]),
+  ];
+  while (rounds.length > 0 && invocation.remainingMs() > 2 * settleMarginMs) {
+    const round = rounds.shift() ?? [];
+    if (round.length === 0) continue;
+    const done = await run(deps, round, invocation);
+    asks += done.asks.length;
+    settled.push(...done.settled);
+    for (const ask of done.asks) providerIds.add(ask.provider.id);
+  }
+  // What there was no time for is off the conveyor, and fed again below.
+  if (rounds.length > 0) await unstamp(deps.db, rounds.flat());
+  const left = providerIds.size > 0 ? [...providerIds] : await providersOf(deps.db, ids);
+  const fed = await feed(deps, { providerIds: left });
 
-  await Promise.all(
-    asks.map((ask) =>
-      limit(async () => {
-        const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
-        const isPaused = (paused.get(ask.provider.id) ?? 0) > deps.clock();
-        if (!fits || isPaused) {
-          settling.add(
-            ask.jobs.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, type: 'released' })),
-          );
-          return;
-        }
-        const answer = await askProvider(deps, ask);
-        if (answer.type === 'throttled') {
-          const until = deps.clock() + answer.pauseMs;
-          if (until > (paused.get(ask.provider.id) ?? 0)) {
-            paused.set(ask.provider.id, until);
-            await pause(deps.db, ask.provider.id, answer.pauseMs);
-          }
-        }
-        settling.add(outcomesOf(ask, answer));
-      }),
-    ),
-  );
-  const settled = await settling.finish();
-
-  const providerIds = [...new Set(asks.map((ask) => ask.provider.id))];
-  const fed = await feed(
-    deps,
-    providerIds.length > 0 ? { providerIds } : { providerIds: await providersOf(deps.db, jobIds) },
-  );
   const count = (status: string) => settled.filter((job) => job.status === status).length;
   deps.log.info('research.dispatched', {
     received: jobIds.length,
-    asks: asks.length,
-    claimed: asks.reduce((sum, ask) => sum + ask.jobs.length, 0),
+    asks,
     completed: count('completed'),
     failed: count('failed'),
     accepted: count('processing'),
@@ -85,72 +73,58 @@ export async function dispatch(
   });
 }
 
+/** Claims, asks and settles. What answers free is fed while others are still awaited. */
+async function run(
+  deps: DispatchDeps,
+  jobIds: string[],
+  { remainingMs }: Invocation,
+): Promise<{ asks: Ask[]; settled: Settled[] }> {
+  const asks = await claim(deps.db, jobIds, { leaseSeconds: deps.claimLeaseSeconds });
+  if (asks.length === 0) return { asks, settled: [] };
+  const limited = new Set(
+    asks.filter(({ provider }) => provider.concurrency).map(({ provider }) => provider.id),
+  );
+  const health = watch(deps);
+  const settling = settler(deps, {
+    remainingMs,
+    async afterWrite(settled) {
+      await health.write();
+      const freed = settled.filter((job) => job.status !== 'processing' && limited.has(job.provider_id));
+      if (freed.length > 0) await feed(deps, { providerIds: freed.map((job) => job.provider_id) });
+    },
+  });
+  const limit = pLimit(deps.concurrency);
+  await Promise.all(
+    asks.map((ask) =>
+      limit(async () => {
+        const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
+        if (!fits || health.isStopped(ask.provider)) {
+          health.unasked(ask);
+          settling.add(released(ask));
+          return;
+        }
+        const answer = await askProvider(deps, ask);
+        health.observe(ask, answer);
+        settling.add(outcomesOf(ask, answer));
+      }),
+    ),
+  );
+  return { asks, settled: await settling.finish() };
+}
+
+function released(ask: Ask): Outcome[] {
+  return ask.jobs.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, type: 'released' }));
+}
+
+/** Jobs that were in work when a process died. */
+function findSuspects(db: Db, jobIds: string[]): Promise<{ id: string; provider_id: string }[]> {
+  return db.query(sql('dispatch.suspects')`
+    select id, provider_id from research_jobs
+    where id = any(${jobIds}::uuid[]) and status = 'queued' and crash_count > 0`);
+}
+
 async function providersOf(db: Db, jobIds: string[]): Promise<string[]> {
   const rows = await db.query<{ provider_id: string }>(sql('dispatch.providers')`
     select distinct provider_id from research_jobs where id = any(${jobIds}::uuid[])`);
   return rows.map((row) => row.provider_id);
-}
-
-async function pause(db: Db, providerId: string, pauseMs: number): Promise<void> {
-  await db.query(sql('dispatch.pause')`
-    update research_providers
-    set paused_until = greatest(paused_until, now() + make_interval(secs => ${pauseMs / 1000}))
-    where id = ${providerId}`);
-}
-
-/** One outcome for every job of the ask; results for jobs that were not asked are dropped here. */
-function outcomesOf(ask: Ask, answer: Answer): Outcome[] {
-  const took = {
-    latencyMs: Math.round(answer.latencyMs),
-    ...(answer.httpStatus === undefined ? {} : { httpStatus: answer.httpStatus }),
-  };
-  const outcomes = new Map<string, Outcome>();
-  const base = (job: Ask['jobs'][number]) => ({ jobId: job.id, attemptId: job.attempt_id, ...took });
-
-  if (answer.type === 'answered') {
-    const attemptOf = new Map(ask.jobs.map((job) => [job.id, job.attempt_id]));
-    answer.results.forEach((value, index) => {
-      const reading = readResult(value, index);
-      const jobId =
-        'outcome' in reading ? reading.outcome.jobId : (value as { jobId?: unknown } | null)?.jobId;
-      const attemptId = typeof jobId === 'string' ? attemptOf.get(jobId) : undefined;
-      if (typeof jobId !== 'string' || attemptId === undefined || outcomes.has(jobId)) return;
-      outcomes.set(
-        jobId,
-        'outcome' in reading
-          ? { ...reading.outcome, ...took, attemptId }
-          : {
-              jobId,
-              attemptId,
-              ...took,
-              type: 'failed',
-              errorCode: 'invalid_result',
-              errorMessage: `${reading.error.path}: ${reading.error.message}`,
-            },
-      );
-    });
-  }
-  for (const job of ask.jobs) {
-    if (outcomes.has(job.id)) continue;
-    switch (answer.type) {
-      case 'answered':
-      case 'accepted':
-        outcomes.set(job.id, { ...base(job), type: 'accepted' });
-        break;
-      case 'throttled':
-        outcomes.set(job.id, { ...base(job), ...pick(answer), type: 'throttled', delayMs: answer.pauseMs });
-        break;
-      case 'transient':
-        outcomes.set(job.id, { ...base(job), ...pick(answer), type: 'retry' });
-        break;
-      case 'permanent':
-        outcomes.set(job.id, { ...base(job), ...pick(answer), type: 'failed' });
-        break;
-    }
-  }
-  return [...outcomes.values()];
-}
-
-function pick({ errorCode, errorMessage }: { errorCode: string; errorMessage: string }) {
-  return { errorCode, errorMessage };
 }

@@ -1,12 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { OutgoingMessage, ResearchQueue } from './queue.ts';
 
 const idsPerMessage = 100;
 const maxDelaySeconds = 900;
-/** Jobs of one provider on the conveyor at once, when the provider itself sets no limit. */
-const windowPerProvider = 10_000;
+/** Jobs of one tenant on the conveyor at once: so many, and no more, may be in front of anybody else's. */
+const windowPerTenant = 10_000;
 const providersPerRound = 100;
+const firstId = '00000000-0000-0000-0000-000000000000';
 
 interface PickedJob {
   id: string;
@@ -15,22 +17,27 @@ interface PickedJob {
   alone: boolean;
 }
 
+export interface Fed {
+  jobs: number;
+  messages: number;
+}
+
 /**
- * Puts due jobs on the conveyor: at most a provider's free permits (its window when it has no limit), those due within
- * 15 minutes with a delay. Stamps `fed_until` and commits before it sends: a crash in between only means that the
- * sweep takes the stamp back later, and a message sent twice finds its jobs claimed.
- * @param providerIds whose jobs; all providers that have due jobs when absent
+ * Puts due jobs on the conveyor: at most a provider's free permits, or its share of its tenant's window; those due
+ * within 15 minutes with a delay. Stamps `fed_until` and commits before it sends: a crash in between only means that
+ * the sweep takes the stamp back later, and a message sent twice finds its jobs claimed.
+ * @param providerIds whose jobs
  * @returns how many jobs and messages went out
  */
 export async function feed(
   { db, queue }: { db: Db; queue: ResearchQueue },
-  { providerIds }: { providerIds?: string[] } = {},
-): Promise<{ jobs: number; messages: number }> {
-  const ids = [...new Set(providerIds ?? (await providersWithDueJobs(db)))].sort();
+  { providerIds }: { providerIds: string[] },
+): Promise<Fed> {
+  const ids = [...new Set(providerIds)].sort();
   const sent = { jobs: 0, messages: 0 };
   for (let from = 0; from < ids.length; from += providersPerRound) {
     const picked = await pick(db, ids.slice(from, from + providersPerRound));
-    const messages = toMessages(picked);
+    const messages = inTurn(toMessages(picked));
     const refused = await queue.send(messages).catch(async (error: unknown) => {
       // The stamps would keep these jobs off the conveyor for a quarter of an hour.
       await unstamp(
@@ -50,14 +57,56 @@ export async function feed(
   return sent;
 }
 
-async function providersWithDueJobs(db: Db): Promise<string[]> {
+/**
+ * Feeds all providers that have jobs, a hundred at a time, as long as there is time. Starts at a random one and goes
+ * round once, so that whoever had no turn before time ran out is as likely as any to be the first next time.
+ */
+export async function feedAll(
+  deps: { db: Db; queue: ResearchQueue },
+  { hasTime, startAt = randomUUID() }: { hasTime: () => boolean; startAt?: string },
+): Promise<Fed> {
+  const sent = { jobs: 0, messages: 0 };
+  for (const [from, to] of [
+    [startAt, null],
+    [firstId, startAt],
+  ] as const) {
+    let after: string = from;
+    while (hasTime()) {
+      const providerIds = await providersWithJobs(deps.db, { after, to });
+      const last = providerIds.at(-1);
+      if (last === undefined) break;
+      const { jobs, messages } = await feed(deps, { providerIds });
+      sent.jobs += jobs;
+      sent.messages += messages;
+      after = last;
+    }
+  }
+  return sent;
+}
+
+/** Hops from one provider to the next in the index of what is not fed: its cost is theirs, not that of the backlog. */
+async function providersWithJobs(
+  db: Db,
+  { after, to }: { after: string; to: string | null },
+): Promise<string[]> {
   const rows = await db.query<{ id: string }>(sql('feed.providers')`
-    select p.id from research_providers p
-    where exists (
-      select from research_jobs j
-      where j.provider_id = p.id and j.status = 'queued' and j.fed_until is null
-        and j.run_at <= now() + interval '15 minutes'
-    )`);
+    with recursive hop as (
+      (
+        select provider_id from research_jobs
+        where status = 'queued' and fed_until is null and provider_id > ${after}
+        order by provider_id limit 1
+      )
+      union all
+      select (
+        select j.provider_id from research_jobs j
+        where j.status = 'queued' and j.fed_until is null and j.provider_id > hop.provider_id
+        order by j.provider_id limit 1
+      )
+      from hop where hop.provider_id is not null
+    )
+    select provider_id as id from hop
+    where provider_id is not null and (${to}::uuid is null or provider_id <= ${to}::uuid)
+    limit ${providersPerRound}`);
   return rows.map((row) => row.id);
 }
 
@@ -68,20 +117,40 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
       select id from research_providers where id = any(${providerIds}::uuid[]) order by id for no key update`);
     return tx.query<PickedJob>(sql('feed.pick')`
       with provider as (
-        select p.id, p.rate_per_second,
+        select p.id, least(p.adapted_rate, p.rate_per_second) as rate,
           greatest(coalesce(p.paused_until, now()), now()) as opens_at,
-          fed.count as fed,
-          least(
-            ${windowPerProvider}::bigint,
-            ceil(p.rate_per_second * 60)::bigint,
+          fed.soon as fed,
+          fed.later,
+          -- An open circuit wants one job, to see whether the provider works again.
+          case when p.circuit = 'closed' then least(
+            ceil(${windowPerTenant}::numeric * p.weight / share.weights)::bigint,
+            ceil(least(p.adapted_rate, p.rate_per_second) * 60)::bigint,
             p.concurrency - (
               select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
             )
-          ) - fed.count as room
+          ) when p.probe_until > now() then 0 else 1 end - fed.soon as room
         from research_providers p
         cross join lateral (
-          select count(*) from research_jobs j where j.provider_id = p.id and j.fed_until > now()
+          -- Stamps last 15 minutes longer than the delay: what is due within a minute takes room from what is due now.
+          select count(*) filter (where j.fed_until <= now() + interval '16 minutes') as soon,
+            count(*) filter (where j.fed_until > now() + interval '16 minutes') as later
+          from research_jobs j where j.provider_id = p.id and j.fed_until > now()
         ) fed
+        -- The window is shared, by weight, among those of the tenant's providers that have something to do.
+        cross join lateral (
+          select coalesce(sum(o.weight) filter (where o.id <> p.id), 0) + p.weight as weights
+          from research_providers o
+          where o.user_id = p.user_id and (o.id = p.id or (
+            o.circuit = 'closed' and (o.paused_until is null or o.paused_until <= now())
+            and (
+              exists (select from research_jobs j where j.provider_id = o.id and j.fed_until > now())
+              or exists (
+                select from research_jobs j
+                where j.provider_id = o.id and j.status = 'queued' and j.fed_until is null
+              )
+            )
+          ))
+        ) share
         where p.id = any(${providerIds}::uuid[])
           and (p.paused_until is null or p.paused_until <= now() + interval '15 minutes')
       ), picked as (
@@ -90,7 +159,7 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
             j.run_at,
             -- A limited rate is paced by the queue's own delay instead of by messages that come back.
             p.opens_at + make_interval(secs =>
-              coalesce((p.fed + row_number() over (partition by p.id order by j.priority desc, j.run_at) - 1) / p.rate_per_second, 0))
+              coalesce((p.fed + row_number() over (partition by p.id order by j.priority desc, j.run_at) - 1) / p.rate, 0))
           ) as due_at
         from provider p
         cross join lateral (
@@ -99,7 +168,8 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
           cross join lateral (
             select id, user_id, run_at, priority, crash_count from research_jobs
             where provider_id = p.id and status = 'queued' and fed_until is null
-              and priority = 9 - level and run_at <= now() + interval '15 minutes'
+              and priority = 9 - level
+              and run_at <= now() + case when p.later < p.room then interval '15 minutes' else interval '1 minute' end
             order by run_at, id
             limit greatest(p.room, 0)
             for update skip locked
@@ -142,7 +212,19 @@ function toMessages(jobs: PickedJob[]): OutgoingMessage[] {
   return messages;
 }
 
-async function unstamp(db: Db, jobIds: string[]): Promise<void> {
+/** One message of each tenant, then the second of each: a queue that keeps its order serves them in turn. */
+function inTurn(messages: OutgoingMessage[]): OutgoingMessage[] {
+  const turns = new Map<string, number>();
+  const placed = messages.map((message) => {
+    const turn = turns.get(message.groupId) ?? 0;
+    turns.set(message.groupId, turn + 1);
+    return { message, turn };
+  });
+  return placed.sort((a, b) => a.turn - b.turn).map(({ message }) => message);
+}
+
+/** Takes jobs off the conveyor that are on it, due as before. */
+export async function unstamp(db: Db, jobIds: string[]): Promise<void> {
   await db.query(sql('feed.unstamp')`
     update research_jobs set fed_until = null
     where id = any(${jobIds}::uuid[]) and status = 'queued' and fed_until is not null`);

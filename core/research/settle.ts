@@ -49,7 +49,10 @@ export interface Settled {
 export async function settle(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
   if (outcomes.length === 0) return [];
   try {
-    return await settleAll(db, onePerJob(outcomes));
+    const single = onePerJob(outcomes);
+    const settled = await settleAll(db, single);
+    await keepLate(db, single, settled);
+    return settled;
   } catch (error) {
     if (!isDataError(error)) throw error;
     // One value that Postgres refuses must not harm its siblings: halve until it is alone, and fail that job only.
@@ -82,8 +85,26 @@ function onePerJob(outcomes: Outcome[]): Outcome[] {
   return [...kept.values()];
 }
 
-function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
-  const rows = outcomes.map((outcome) => ({
+/**
+ * A result for a job that had ended otherwise, or is being tried anew, was paid for: it is kept, once for each attempt,
+ * and changes nothing. Its sender has no answer yet, so a crash before this only means that it is sent again.
+ */
+async function keepLate(db: Db, outcomes: Outcome[], settled: Settled[]): Promise<void> {
+  const moved = new Set(settled.map((job) => job.job_id));
+  const late = outcomes.filter(({ type, jobId }) => type === 'completed' && !moved.has(jobId));
+  if (late.length === 0) return;
+  await db.query(sql('research.keep_late')`
+    insert into late_results (attempt_id, user_id, job_id, summary, findings, sources, prospects)
+    select a.id, a.user_id, a.job_id, o.summary, o.findings, o.sources, o.prospects
+    from jsonb_to_recordset(${JSON.stringify(late.map(toRow))}::jsonb) as o (
+      job_id uuid, attempt_id uuid, summary text, findings jsonb, sources jsonb, prospects jsonb)
+    join research_attempts a on a.id = o.attempt_id and a.job_id = o.job_id
+    where a.outcome is null or a.outcome not in ('completed', 'late')
+    on conflict (attempt_id) do nothing`);
+}
+
+function toRow(outcome: Outcome) {
+  return {
     job_id: outcome.jobId,
     attempt_id: outcome.attemptId,
     type: outcome.type,
@@ -96,12 +117,15 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
     findings: outcome.findings ?? {},
     sources: outcome.sources ?? [],
     prospects: outcome.prospects ?? [],
-  }));
+  };
+}
+
+function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
   return db.query<Settled>(sql('research.settle')`
     with outcome as (
       select job_id, attempt_id, type, error_code, error_message, delay_ms, http_status, latency_ms, summary,
         findings, sources, prospects
-      from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as o (
+      from jsonb_to_recordset(${JSON.stringify(outcomes.map(toRow))}::jsonb) as o (
         job_id uuid, attempt_id uuid, type text, error_code text, error_message text, delay_ms int,
         http_status int, latency_ms int, summary text, findings jsonb, sources jsonb, prospects jsonb)
     ), locked as (

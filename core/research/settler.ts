@@ -1,39 +1,59 @@
-import type { Db } from '../db/connect.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DatabaseUnavailable, type Db } from '../db/connect.ts';
 import { endBatches } from './batches.ts';
 import { type Outcome, type Settled, settle } from './settle.ts';
 
-const flushEveryMs = 500;
+/** Answers that come together are written together; the first ones do not wait long for the slowest. */
+const gatherMs = 25;
+const writeEveryMs = 500;
+/** Below this, what could not be written is given up: the jobs come back when their lease ends. */
+const lastTryMs = 3_000;
+const maxWaitMs = 4_000;
+
+interface Options {
+  remainingMs: () => number;
+  /** After each write, with what it moved. A throw is reported by `finish`. */
+  afterWrite?: (settled: Settled[]) => Promise<void>;
+}
 
 /**
- * Gathers the outcomes of one invocation and settles them in sets: the first ones do not wait for the slowest
- * provider, because what is in memory only would be lost, though paid for, if the process died.
+ * Gathers the outcomes of one invocation and settles them in sets, at most twice a second: what is in memory only
+ * would be lost, though paid for, if the process died. A database that is away is waited for as long as the
+ * invocation lasts; to write again what may have been committed is harmless, for the fence lets it through once.
  */
-export function settler(db: Db) {
+export function settler({ db }: { db: Db }, { remainingMs, afterWrite }: Options) {
   let waiting: Outcome[] = [];
   const settled: Settled[] = [];
   let writing: Promise<void> = Promise.resolve();
   let failure: unknown;
+  let timer: NodeJS.Timeout | undefined;
+  let writtenAt = -Infinity;
 
   const flush = () => {
-    const outcomes = waiting;
-    waiting = [];
+    clearTimeout(timer);
+    timer = undefined;
+    writtenAt = performance.now();
     writing = writing.then(async () => {
-      if (outcomes.length > 0) settled.push(...(await settle(db, outcomes)));
+      const outcomes = waiting;
+      waiting = [];
+      if (outcomes.length === 0) return;
+      const moved = await untilReachable(() => settle(db, outcomes), remainingMs);
+      settled.push(...moved);
+      await afterWrite?.(moved);
     });
     // Reported by `finish`; the jobs of a failed write come back when their lease ends.
     writing = writing.catch((error: unknown) => {
       failure ??= error;
     });
   };
-  const timer = setInterval(flush, flushEveryMs);
 
   return {
     add(outcomes: Outcome[]): void {
       waiting.push(...outcomes);
+      timer ??= setTimeout(flush, Math.max(gatherMs, writtenAt + writeEveryMs - performance.now()));
     },
     /** Settles the rest, then ends the batches that have no open job left. @throws what any write threw */
     async finish(): Promise<Settled[]> {
-      clearInterval(timer);
       flush();
       await writing;
       const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
@@ -45,4 +65,18 @@ export function settler(db: Db) {
       return settled;
     },
   };
+}
+
+async function untilReachable<Result>(
+  work: () => Promise<Result>,
+  remainingMs: () => number,
+): Promise<Result> {
+  for (let waitMs = 100; ; waitMs = Math.min(maxWaitMs, waitMs * 2)) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailable) || remainingMs() < lastTryMs + waitMs) throw error;
+      await sleep(waitMs);
+    }
+  }
 }

@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto';
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { endBatches, expand } from './batches.ts';
+
+const rowsPerChunk = 1_000;
+const expandMs = 2_000;
+const weekMs = 7 * 24 * 60 * 60 * 1000;
+const firstId = '00000000-0000-0000-0000-000000000000';
+const lastId = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+
+/** Fails a chunk of open jobs of batches past their deadline. */
+export async function failOverdue(db: Db): Promise<number> {
+  const rows = await db.query<{ batch_id: string }>(sql('sweep.overdue')`
+    with overdue as (
+      select j.id from research_batches b
+      join research_jobs j on j.batch_id = b.id and j.status in ('queued', 'processing')
+      where b.status = 'open' and b.deadline < now()
+      order by b.deadline, b.id
+      limit ${rowsPerChunk}
+      for update of j skip locked
+    )
+    update research_jobs j
+    set status = 'failed', error_code = 'deadline_exceeded', error_message = 'the batch is past its deadline',
+      fed_until = null, lease_until = null, accepted_at = null, finished_at = now(), updated_at = now()
+    from overdue where j.id = overdue.id
+    returning j.batch_id`);
+  return rows.length;
+}
+
+/** A batch past its deadline takes no more jobs, so that it can end. */
+export async function sealOverdue(db: Db): Promise<void> {
+  await db.query(sql('sweep.seal')`
+    update research_batches
+    set sealed_at = coalesce(sealed_at, now()), expanded_at = coalesce(expanded_at, now()), updated_at = now()
+    where status = 'open' and deadline < now() and (sealed_at is null or expanded_at is null)`);
+}
+
+/**
+ * Goes on with batches over all companies whose jobs are not all made: in random order and a little of each, so that
+ * neither a huge one nor one that cannot be expanded keeps the others waiting.
+ * @throws the last error, after all had their turn
+ */
+export async function expandUnfinished(db: Db, { hasTime }: { hasTime: () => boolean }): Promise<number> {
+  const batches = await db.query<{ id: string }>(sql('sweep.unexpanded')`
+    select id from research_batches where status = 'open' and expands_all and expanded_at is null
+    order by random() limit 100`);
+  let failure: unknown;
+  let expanded = 0;
+  for (const { id } of batches) {
+    if (!hasTime()) break;
+    try {
+      expanded += Number(await expand(db, id, { budgetMs: expandMs }));
+    } catch (error) {
+      failure = error;
+    }
+  }
+  if (failure !== undefined) throw failure;
+  return expanded;
+}
+
+/**
+ * Ends batches whose last job ended without anybody noticing. Goes round all open ones, from a random place, as long
+ * as there is time: many that are still at work keep none from being looked at.
+ */
+export async function endMissed(db: Db, { hasTime }: { hasTime: () => boolean }): Promise<number> {
+  const start = { deadline: new Date(Date.now() + Math.random() * weekMs).toISOString(), id: randomUUID() };
+  const ended =
+    (await endMissedBetween(db, start, null, hasTime)) +
+    (await endMissedBetween(db, { deadline: '-infinity', id: firstId }, start, hasTime));
+  return ended;
+}
+
+interface Place {
+  deadline: string;
+  id: string;
+}
+
+async function endMissedBetween(
+  db: Db,
+  from: Place,
+  to: Place | null,
+  hasTime: () => boolean,
+): Promise<number> {
+  let after = from;
+  let ended = 0;
+  while (hasTime()) {
+    const page = await db.query<Place & { missed: boolean }>(sql('sweep.missed')`
+      select b.id, b.deadline, b.sealed_at is not null and b.expanded_at is not null and not exists (
+          select from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
+        ) as missed
+      from research_batches b
+      where b.status = 'open' and (b.deadline, b.id) > (${after.deadline}::timestamptz, ${after.id}::uuid)
+        and (b.deadline, b.id) <= (
+          coalesce(${to?.deadline ?? null}::timestamptz, 'infinity'), coalesce(${to?.id ?? null}::uuid, ${lastId}))
+      order by b.deadline, b.id limit ${rowsPerChunk}`);
+    const missed = page.filter((batch) => batch.missed).map((batch) => batch.id);
+    ended += (await endBatches(db, missed)).length;
+    const last = page.at(-1);
+    if (!last || page.length < rowsPerChunk) break;
+    after = last;
+  }
+  return ended;
+}
