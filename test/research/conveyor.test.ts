@@ -8,8 +8,9 @@ import { settle } from '../../core/research/settle.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { aConveyor, countOf, jobsOf } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { aProvider, aTenant, aWorld, type ProviderOverrides } from '../support/factories.ts';
-import { type AskBody, completeAll, fakeProvider, type Reply } from '../support/provider.ts';
+import { aProvider, aTenant, aWorld } from '../support/factories.ts';
+import { type AskBody, completeAll, type Reply } from '../support/provider.ts';
+import { type Respond, type RunOptions, startRun } from '../support/run.ts';
 
 let db: TestDatabase;
 beforeAll(async () => {
@@ -17,36 +18,7 @@ beforeAll(async () => {
 });
 afterAll(() => db.close());
 
-type Respond = Parameters<typeof fakeProvider>[0];
-
-async function aRun(respond: Respond, options: ProviderOverrides & { companies?: number } = {}) {
-  const remote = await fakeProvider(respond);
-  const world = await aWorld(db, { ...options, url: remote.url });
-  remote.trust(world.provider.secret);
-  const conveyor = aConveyor(db);
-  const batchId = await conveyor.start(world.tenantId, world.campaignId);
-  return {
-    ...world,
-    remote,
-    conveyor,
-    batchId,
-    jobs: () => jobsOf(db, batchId),
-    async batch() {
-      const [row] = await db.query<{ status: string; total: number }>(
-        sql('test.batch')`select status, total from research_batches where id = ${batchId}`,
-      );
-      return row;
-    },
-    async makeLeasesExpire() {
-      await db.query(sql('test.expire')`update research_jobs set lease_until = now() - interval '1 second'
-        where batch_id = ${batchId} and status = 'processing'`);
-    },
-    async close() {
-      await Promise.all([remote.close(), conveyor.close()]);
-    },
-  };
-}
-
+const aRun = (respond: Respond, options?: RunOptions) => startRun(db, respond, options);
 const accept = (): Reply => ({ status: 202 });
 const plenty = { remainingMs: () => 60_000 };
 

@@ -48,7 +48,9 @@ export function aConveyor(db: TestDatabase) {
         await db.query(
           sql('test.due')`update research_jobs set run_at = now() where id = any(${ids}::uuid[])`,
         );
-        await db.query(sql('test.unpause')`update research_providers set paused_until = null`);
+        await db.query(
+          sql('test.unpause')`update research_providers set paused_until = least(paused_until, now())`,
+        );
         await dispatch(deps, ids, { remainingMs: () => 60_000 });
       }
     },

@@ -55,6 +55,8 @@ export async function oneOfEverything(db: Db, mark: string) {
     insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
     values (${tenantId}, 'research', ${mark}, ${Buffer.from(mark)}, ${mark}, 'unreadable', ${mark}) returning id`);
   await db.query(t`
+    insert into late_results (attempt_id, user_id, job_id, summary) values (${attemptId}, ${tenantId}, ${jobId}, ${mark})`);
+  await db.query(t`
     insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
     values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)}, jsonb_build_array(${mark}::text))`);
   await db.query(t`
