@@ -22,6 +22,7 @@ const commands = {
   test: ['scripts/test.ts'],
   check: ['scripts/check.ts'],
   bench: ['bench/main.ts'],
+  chaos: ['scripts/chaos.ts'],
   build: ['scripts/build.ts'],
   e2e: ['scripts/e2e.ts'],
   schema: ['scripts/schema.ts'],

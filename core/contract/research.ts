@@ -133,3 +133,11 @@ export const ProspectQuery = z.strictObject({
 });
 export type ProspectQuery = z.infer<typeof ProspectQuery>;
 export const ProspectPage = pageOf(Prospect).meta({ id: 'ProspectPage' });
+
+export const PromoteRequest = z
+  .strictObject({
+    campaignId: Id,
+    prospectIds: z.array(Id).min(1).max(1000),
+  })
+  .meta({ id: 'PromoteRequest' });
+export type PromoteRequest = z.infer<typeof PromoteRequest>;

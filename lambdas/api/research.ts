@@ -1,5 +1,7 @@
 import { createRoute } from '@hono/zod-openapi';
+import { BulkReply } from '../../core/contract/bulk.ts';
 import {
+  PromoteRequest,
   Prospect,
   ProspectPage,
   ProspectQuery,
@@ -10,6 +12,7 @@ import {
   ResearchRequest,
 } from '../../core/contract/research.ts';
 import { enqueue, kickOff } from '../../core/research/enqueue.ts';
+import { promoteProspects } from '../../core/research/promote.ts';
 import { getProspect, listProspects } from '../../core/research/read/prospects.ts';
 import { getResearch, listResearch } from '../../core/research/read/research.ts';
 import {
@@ -77,6 +80,19 @@ const person = createRoute({
   responses: { 200: json(Prospect, 'The person.'), 304: unchanged, ...readProblems },
 });
 
+const promote = createRoute({
+  method: 'post',
+  path: '/v1/prospects/promote',
+  summary: 'Make contacts of people found by research, by their email',
+  tags: ['Research'],
+  ...writes('write'),
+  request: { headers: Repeat, body: jsonRequest(PromoteRequest) },
+  responses: {
+    200: json(BulkReply, 'What became of each; a contact that was there stays as it is.'),
+    ...writeProblems,
+  },
+});
+
 export const research = router()
   .openapi(dispatch, async (c) => {
     const request = c.req.valid('json');
@@ -106,4 +122,13 @@ export const research = router()
   })
   .openapi(person, async (c) => {
     return c.json(await getProspect(c.get('deps'), c.get('caller').tenantId, c.req.valid('param').id), 200);
+  })
+  .openapi(promote, async (c) => {
+    const request = c.req.valid('json');
+    const { tenantId } = c.get('caller');
+    const answer = await answerOnce(c, async (db) => ({
+      status: 200 as const,
+      body: await promoteProspects({ db }, tenantId, request),
+    }));
+    return c.json(answer.body, 200);
   });

@@ -21,6 +21,8 @@ import { commandOf, isAlive, until } from './processes.ts';
 export interface Postgres {
   url: string;
   stop(): Promise<void>;
+  /** Ends it as a power cut would: what was committed is found again by the recovery of the next start. */
+  crash(): Promise<void>;
   /** Stops it and removes its data, which may lie elsewhere than below its home. */
   remove(): Promise<void>;
 }
@@ -35,10 +37,13 @@ export async function startPostgres({
   home,
   log,
   version = '18',
+  port: wantedPort,
 }: {
   home: string;
   log: string;
   version?: PostgresVersion;
+  /** Any free one by default. */
+  port?: number;
 }): Promise<Postgres> {
   const native = await binaries(version);
   const folder = dataFolder(home, native.runAs);
@@ -46,7 +51,7 @@ export async function startPostgres({
   const password = initialise(native, version, folder, data);
   await stopStale(data);
 
-  const port = await freePort();
+  const port = wantedPort ?? (await freePort());
   const settings = {
     listen_addresses: '127.0.0.1',
     port: String(port),
@@ -91,11 +96,15 @@ export async function startPostgres({
     await stop();
     throw new Error(`Postgres did not start within ${startTimeoutMs / 1000} s; see ${log}`);
   }
+  const crash = async () => {
+    process.kill(Number(readFileSync(join(data, 'postmaster.pid'), 'utf8').split('\n')[0]), 'SIGQUIT');
+    await stop();
+  };
   const remove = async () => {
     await stop();
     rmSync(folder, { recursive: true, force: true });
   };
-  return { url, stop, remove };
+  return { url, stop, crash, remove };
 }
 
 async function answers(url: string): Promise<boolean> {
