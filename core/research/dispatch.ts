@@ -10,6 +10,7 @@ import { outcomesOf } from './outcomes.ts';
 import type { Log, ResearchQueue } from './queue.ts';
 import type { Outcome, Settled } from './settle.ts';
 import { settler } from './settler.ts';
+import { rounds } from './suspects.ts';
 
 export interface DispatchDeps {
   db: Db;
@@ -33,8 +34,8 @@ const settleMarginMs = 5_000;
 /**
  * Runs one event of job ids: claim and commit, ask the providers, settle as answers come, feed what became free.
  * Safe to repeat and to lose at any point: a repeated id is claimed by nobody twice, and jobs of an invocation that
- * died come back when their short lease ends. Jobs that were running when a process died run after all others, one at
- * a time: should one of them be what kills, no other is in work with it.
+ * died come back when their short lease ends. Jobs that were running when a process died run after all others, in
+ * smaller and smaller rounds.
  */
 export async function dispatch(deps: DispatchDeps, jobIds: string[], invocation: Invocation) {
   const startedAt = deps.clock();
@@ -43,12 +44,10 @@ export async function dispatch(deps: DispatchDeps, jobIds: string[], invocation:
   const providerIds = new Set(suspects.map((job) => job.provider_id));
   const settled: Settled[] = [];
   let asks = 0;
-  const rounds = [
-    ids.filter((id) => !suspects.some((job) => job.id === id)),
-    ...suspects.map(({ id }) => [id]),
-  ];
-  while (rounds.length > 0 && invocation.remainingMs() > 2 * settleMarginMs) {
-    const round = rounds.shift() ?? [];
+  const healthy = ids.filter((id) => !suspects.some((job) => job.id === id));
+  const waiting = [healthy, ...rounds(suspects).map((round) => round.map(({ id }) => id))];
+  while (waiting.length > 0 && invocation.remainingMs() > 2 * settleMarginMs) {
+    const round = waiting.shift() ?? [];
     if (round.length === 0) continue;
     const done = await run(deps, round, invocation);
     asks += done.asks.length;
@@ -56,7 +55,7 @@ export async function dispatch(deps: DispatchDeps, jobIds: string[], invocation:
     for (const ask of done.asks) providerIds.add(ask.provider.id);
   }
   // What there was no time for is off the conveyor, and fed again below.
-  if (rounds.length > 0) await unstamp(deps.db, rounds.flat());
+  if (waiting.length > 0) await unstamp(deps.db, waiting.flat());
   const left = providerIds.size > 0 ? [...providerIds] : await providersOf(deps.db, ids);
   const fed = await feed(deps, { providerIds: left });
 
@@ -117,9 +116,12 @@ function released(ask: Ask): Outcome[] {
 }
 
 /** Jobs that were in work when a process died. */
-function findSuspects(db: Db, jobIds: string[]): Promise<{ id: string; provider_id: string }[]> {
+function findSuspects(
+  db: Db,
+  jobIds: string[],
+): Promise<{ id: string; provider_id: string; crash_count: number }[]> {
   return db.query(sql('dispatch.suspects')`
-    select id, provider_id from research_jobs
+    select id, provider_id, crash_count from research_jobs
     where id = any(${jobIds}::uuid[]) and status = 'queued' and crash_count > 0`);
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { OutgoingMessage, ResearchQueue } from './queue.ts';
+import { suspectsAtOnce } from './suspects.ts';
 
 const idsPerMessage = 100;
 const maxDelaySeconds = 900;
@@ -14,7 +15,7 @@ interface PickedJob {
   id: string;
   user_id: string;
   delay_seconds: number;
-  alone: boolean;
+  crash_count: number;
 }
 
 export interface Fed {
@@ -154,7 +155,7 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
         where p.id = any(${providerIds}::uuid[])
           and (p.paused_until is null or p.paused_until <= now() + interval '15 minutes')
       ), picked as (
-        select j.id, j.user_id, j.crash_count > 0 as alone,
+        select j.id, j.user_id, j.crash_count,
           greatest(
             j.run_at,
             -- A limited rate is paced by the queue's own delay instead of by messages that come back.
@@ -182,24 +183,25 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
       set fed_until = picked.due_at + interval '15 minutes'
       from picked
       where j.id = picked.id
-      returning j.id, j.user_id, picked.alone,
+      returning j.id, j.user_id, j.crash_count,
         least(${maxDelaySeconds}, greatest(0, ceil(extract(epoch from picked.due_at - now()))))::int as delay_seconds`);
   });
 }
 
-/** Up to 100 ids a message, of one tenant and one delay; a job whose last attempt crashed travels alone. */
+/** Up to 100 ids a message, of one tenant and one delay; suspects travel with no more than may run with them. */
 function toMessages(jobs: PickedJob[]): OutgoingMessage[] {
   const groups = new Map<string, PickedJob[]>();
   for (const job of jobs) {
-    const key = job.alone ? job.id : `${job.user_id} ${job.delay_seconds}`;
+    const key = `${job.user_id} ${job.delay_seconds} ${job.crash_count}`;
     const group = groups.get(key);
     if (group) group.push(job);
     else groups.set(key, [job]);
   }
   const messages: OutgoingMessage[] = [];
   for (const group of groups.values()) {
-    for (let from = 0; from < group.length; from += idsPerMessage) {
-      const part = group.slice(from, from + idsPerMessage);
+    const size = Math.min(idsPerMessage, suspectsAtOnce(group[0]?.crash_count ?? 0));
+    for (let from = 0; from < group.length; from += size) {
+      const part = group.slice(from, from + size);
       const [first] = part;
       if (!first) continue;
       messages.push({

@@ -112,7 +112,8 @@ export async function aModel(db: TestDatabase) {
           db,
           outcomes.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, type: 'completed' })),
         );
-        for (const { id } of outcomes) Object.assign(jobs.get(id) ?? {}, { status: 'completed', results: 1, crashes: 0 });
+        for (const { id } of outcomes)
+          Object.assign(jobs.get(id) ?? {}, { status: 'completed', results: 1, crashes: 0 });
       }
       await endMissed(db, { hasTime: () => true });
     },
