@@ -473,12 +473,10 @@ create table research_attempts (
   finished_at timestamp with time zone,
   constraint research_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'completed'::text, 'failed'::text, 'retried'::text, 'throttled'::text, 'released'::text, 'expired'::text, 'crashed'::text, 'late'::text]))),
   constraint research_attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES research_jobs(id) ON DELETE CASCADE,
-  constraint research_attempts_provider_id_fkey FOREIGN KEY (provider_id) REFERENCES research_providers(id) ON DELETE CASCADE,
   constraint research_attempts_pkey PRIMARY KEY (id)
 );
 CREATE INDEX research_attempts_ask ON public.research_attempts USING btree (ask_id);
 CREATE INDEX research_attempts_job ON public.research_attempts USING btree (job_id, started_at);
-CREATE INDEX research_attempts_provider ON public.research_attempts USING btree (provider_id);
 alter table research_attempts enable row level security;
 alter table research_attempts force row level security;
 create policy definer on research_attempts for all to aim_definer using (true) with check (true);

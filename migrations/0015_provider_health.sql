@@ -33,6 +33,12 @@ alter table research_providers
   add constraint research_providers_quota check ((quota_asks is null) = (quota_until is null)) not valid,
   add constraint research_providers_weight check (weight between 1 and 100) not valid;
 
+-- Every attempt is written once and settled once: with room on its page, the second write touches no index.
+alter table research_attempts set (fillfactor = 60);
+-- A provider's attempts go with its batches' jobs; a key and an index of their own cost each claim for nothing.
+alter table research_attempts drop constraint research_attempts_provider_id_fkey;
+drop index research_attempts_provider;
+
 -- Results that came for an attempt whose job had ended, or was being tried anew: paid for, so kept, but not applied.
 create table late_results (
   attempt_id uuid primary key references research_attempts (id) on delete cascade,
@@ -70,6 +76,10 @@ grant select, insert, update, delete on late_results to aim_worker;
 
 lock table research_providers, research_jobs, research_attempts in access exclusive mode;
 drop table late_results;
+alter table research_attempts reset (fillfactor);
+create index research_attempts_provider on research_attempts (provider_id);
+alter table research_attempts add constraint research_attempts_provider_id_fkey
+  foreign key (provider_id) references research_providers (id) on delete cascade not valid;
 alter table research_providers
   drop column circuit, drop column circuit_reason, drop column failed_asks, drop column circuit_trips,
   drop column probe_until, drop column adapted_rate, drop column adapted_at, drop column adapted_from,

@@ -135,7 +135,8 @@ function isCongested({ asks, throttled, timeouts }: Signs): boolean {
 
 /**
  * Only a probe's answer moves a circuit that is not closed: what was asked before it opened says nothing new. The rate
- * is halved at most every two seconds, and grows back by a tenth of where it was cut every second.
+ * is halved at most every two seconds, down to one ask a second, below which pauses do; it grows back by a tenth of
+ * where it was cut, or an ask a second, every second.
  */
 async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
   const rows = news
@@ -166,6 +167,8 @@ async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
         s.ok, s.reason, s.missing, s.pause_ms, s.congested, s.quota_asks, s.quota_ms,
         case when s.ok then s.failed else p.failed_asks + s.failed end as failed_asks,
         least(p.adapted_rate, p.rate_per_second) as rate, s.observed,
+        least(p.batch_size, p.rate_per_second / 4) as slowest,
+        p.adapted_rate + greatest(p.adapted_from / 10, p.batch_size) as raised,
         case
           when p.circuit = 'closed' then
             case when s.missing or (case when s.ok then s.failed else p.failed_asks + s.failed end) >= ${failuresToOpen}::int
@@ -191,14 +194,13 @@ async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
         now() + make_interval(secs => greatest(pause_ms, case when quota_asks <= 0 then quota_ms end) / 1000.0) as pause,
         case
           when congested and (adapted_at is null or adapted_at <= now() - interval '2 seconds')
-            then greatest(0.1, coalesce(rate, observed) / 2)
+            then greatest(slowest, coalesce(rate, observed) / 2)
           when not congested and ok and adapted_at <= now() - interval '1 second'
-            then case when adapted_rate + adapted_from / 10 < coalesce(rate_per_second, adapted_from * 2)
-              then adapted_rate + adapted_from / 10 end
+            then case when raised < coalesce(rate_per_second, adapted_from * 2) then raised end
           else adapted_rate
         end as adapted_rate,
         case when congested and (adapted_at is null or adapted_at <= now() - interval '2 seconds')
-          then greatest(0.1, coalesce(rate, observed)) else adapted_from end as adapted_from,
+          then greatest(slowest, coalesce(rate, observed)) else adapted_from end as adapted_from,
         case when quota_asks is null then had_asks when had_until > now() then least(had_asks, quota_asks)
           else quota_asks end as quota_asks,
         case when quota_asks is null then had_until when had_until > now() then had_until

@@ -184,16 +184,21 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
       set summary = excluded.summary, findings = excluded.findings, sources = excluded.sources,
         job_id = excluded.job_id, generation = r.generation + 1, version = r.version + 1, updated_at = now()
       returning r.id, r.company_id, r.kind
+    ), place as (
+      -- A map, for the planner expects one row here and would compare each result with each.
+      select jsonb_object_agg(company_id::text || ' ' || kind, id) as ids from research
     ), prospects as (
       insert into prospect_research as p (user_id, campaign_id, company_id, company_research_id, natural_key,
         full_name, email, title, phone, linkedin, attributes)
       select distinct on (r.id, f."naturalKey") l.user_id, l.campaign_id, l.company_id, r.id, f."naturalKey",
         f."fullName", f.email, f.title, f.phone, f.linkedin, f.attributes
       from locked l
-      join research r on r.company_id = l.company_id and r.kind = l.kind
+      cross join lateral (
+        select ((select ids from place) ->> (l.company_id::text || ' ' || l.kind))::uuid as id
+      ) r
       cross join lateral jsonb_to_recordset(l.prospects) as f (
         "naturalKey" text, "fullName" text, email text, title text, phone text, linkedin text, attributes jsonb)
-      where l.next = 'completed'
+      where l.next = 'completed' and l.prospects <> '[]'
       order by r.id, f."naturalKey", l.id desc
       on conflict (company_research_id, natural_key) do update
       set full_name = coalesce(excluded.full_name, p.full_name), title = coalesce(excluded.title, p.title),
