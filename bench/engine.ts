@@ -7,8 +7,17 @@ import { endBatches } from '../core/research/batches.ts';
 import { claim } from '../core/research/claim.ts';
 import { settle } from '../core/research/settle.ts';
 import { busy, logins, million, recovery, vacuum } from './engine/limits.ts';
-import { aScene, completed, engine, instantProvider, start, submit } from './engine/ours.ts';
-import { bullMq, connections, graphileWorker, installPeers, type Peer, pgBoss } from './engine/peers.ts';
+import { aScene, completed, engine, instantProvider, type Scene, start, submit } from './engine/ours.ts';
+import {
+  bullMq,
+  type Company,
+  connections,
+  graphileWorker,
+  installPeers,
+  madeUp,
+  type Peer,
+  pgBoss,
+} from './engine/peers.ts';
 import { median, peakMemoryMb, type Row } from './row.ts';
 import { aWorld, type World } from './world.ts';
 
@@ -59,14 +68,17 @@ async function* enqueueing(
 ): AsyncGenerator<Row> {
   const ours: number[] = [];
   const theirs = new Map<string, number[]>(peers.map((peer) => [peer.name, []]));
+  const companies = madeUp(toEnqueue);
   for (let round = 0; round < rounds; round++) {
     const scene = await aScene(world, toEnqueue, { url: 'http://127.0.0.1:9/', batchSize: 10 });
     await vacuum(world);
     ours.push(toEnqueue / (await seconds(() => submit(api, world.db, scene))));
     await world.db.query(sql('bench.forget')`
       update research_jobs set status = 'cancelled', finished_at = now() where user_id = ${scene.tenantId}`);
-    for (const peer of peers)
-      theirs.get(peer.name)?.push(toEnqueue / (await seconds(() => peer.add(toEnqueue))));
+    for (const peer of peers) {
+      theirs.get(peer.name)?.push(toEnqueue / (await seconds(() => peer.add(companies))));
+      await peer.clear();
+    }
   }
   const best = bestOf(theirs);
   const ratio = median(ours) / best.rate;
@@ -113,10 +125,13 @@ async function* researching(
     bare.push(toResearch / (await seconds(() => statementsOnly(own.deps.db, world, batchId))));
     await own.close();
     for (const peer of able) {
-      await peer.add(toResearch);
+      // A campaign of its own for each, so that every one inserts its rows into the same table.
+      const own = await aScene(world, toResearch, { url, batchSize });
+      await peer.add(await companiesOf(world, own));
+      await vacuum(world);
       let stored = 0;
       const took = await seconds(async () => {
-        stored = await peer.work(toResearch, url, batchSize);
+        stored = await peer.work(own, toResearch, url, batchSize);
       });
       if (stored < toResearch) throw new Error(`${peer.name} stored ${stored} of ${toResearch} results`);
       theirs.get(peer.name)?.push(toResearch / took);
@@ -174,6 +189,10 @@ async function statementsOnly(db: Parameters<typeof claim>[0], world: World, bat
   };
   await Promise.all([lane(), lane(), lane(), lane()]);
 }
+
+const companiesOf = (world: World, { campaignId }: Scene) =>
+  world.db.query<Company>(sql('bench.companies')`
+    select id, name, domain from companies where campaign_id = ${campaignId} order by id`);
 
 function bestOf(theirs: Map<string, number[]>): { name: string; rate: number } {
   const all = [...theirs].map(([name, each]) => ({ name, rate: median(each) }));

@@ -7,6 +7,7 @@ import pg from 'pg';
 import { Pool } from 'undici';
 import { root } from '../../local/stack/paths.ts';
 import { freePort } from '../../local/stack/ports.ts';
+import type { Scene } from './ours.ts';
 
 const folder = join(root, 'bench', 'peers');
 export const connections = 8;
@@ -15,9 +16,11 @@ export const connections = 8;
 export interface Peer {
   name: string;
   /** Adds jobs in bulk, a thousand a call. */
-  add(count: number): Promise<void>;
+  add(companies: Company[]): Promise<void>;
+  /** Forgets what was added. */
+  clear(): Promise<unknown>;
   /** Works all of them off: the same POSTs, the same result row. @returns how many results are stored */
-  work(count: number, url: string, batchSize: number): Promise<number>;
+  work(scene: Scene, count: number, url: string, batchSize: number): Promise<number>;
   /** Whether it can hand out several jobs at once. */
   batches: boolean;
   close(): Promise<void>;
@@ -36,30 +39,26 @@ export function installPeers(): void {
 // biome-ignore lint/suspicious/noExplicitAny: their types are not installed with the project
 const load = (name: string): any => createRequire(join(folder, 'package.json'))(name);
 
-interface Company {
+export interface Company {
   id: string;
   name: string;
   domain: string;
 }
-const company = (n: number): Company => ({
-  id: `00000000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`,
-  name: `Company ${n}`,
-  domain: `company-${n}.example`,
-});
-function* thousands(count: number): Generator<Company[]> {
-  for (let from = 0; from < count; from += 1_000) {
-    yield Array.from({ length: Math.min(1_000, count - from) }, (_, n) => company(from + n));
-  }
+/** Companies that nobody ever looks for. */
+export const madeUp = (count: number): Company[] =>
+  Array.from({ length: count }, (_, n) => ({
+    id: `00000000-0000-7000-8000-${n.toString(16).padStart(12, '0')}`,
+    name: `Company ${n}`,
+    domain: `company-${n}.example`,
+  }));
+function* thousands(companies: Company[]): Generator<Company[]> {
+  for (let from = 0; from < companies.length; from += 1_000) yield companies.slice(from, from + 1_000);
 }
 
-/** What all peers share: the POST, and a table of results with the columns and the key of ours. */
-async function results(databaseUrl: string, name: string) {
+/** What all peers share: the POST, and the very row that our engine stores, indexes and triggers included. */
+function results(databaseUrl: string) {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: connections });
-  const table = `peer_${name}`;
-  await pool.query(`drop table if exists ${table}; create table ${table} (
-    id uuid primary key default uuidv7(), company_id uuid not null, kind text not null, summary text,
-    findings jsonb not null, sources jsonb not null, created_at timestamptz not null default now(),
-    unique (company_id, kind))`);
+  pool.on('error', () => undefined);
   let client: Pool | undefined;
   return {
     pool,
@@ -79,16 +78,20 @@ async function results(databaseUrl: string, name: string) {
       });
       return ((await body.json()) as { results: unknown[] }).results;
     },
-    store: (rows: unknown[]) =>
+    store: (rows: unknown[], scene: Scene) =>
       pool.query(
-        `insert into ${table} (company_id, kind, summary, findings, sources)
-         select "jobId", 'company', research->>'summary', research->'findings', '[]'
-         from jsonb_to_recordset($1::jsonb) as r ("jobId" uuid, research jsonb)
-         on conflict (company_id, kind) do update set summary = excluded.summary, findings = excluded.findings`,
-        [JSON.stringify(rows)],
+        `insert into company_research as r (user_id, campaign_id, company_id, kind, summary, findings, sources)
+         select $2, $3, "jobId", 'company', research->>'summary', research->'findings', '[]'
+         from jsonb_to_recordset($1::jsonb) as found ("jobId" uuid, research jsonb)
+         on conflict (campaign_id, company_id, kind) do update
+         set summary = excluded.summary, findings = excluded.findings, version = r.version + 1`,
+        [JSON.stringify(rows), scene.tenantId, scene.campaignId],
       ),
-    async count(): Promise<number> {
-      const { rows } = await pool.query(`select count(*)::int as count from ${table}`);
+    async count(scene: Scene): Promise<number> {
+      const { rows } = await pool.query(
+        'select count(*)::int as count from company_research where campaign_id = $1',
+        [scene.campaignId],
+      );
       return rows[0].count;
     },
     async close() {
@@ -100,7 +103,7 @@ async function results(databaseUrl: string, name: string) {
 
 export async function pgBoss(databaseUrl: string): Promise<Peer> {
   const { PgBoss } = load('pg-boss');
-  const shared = await results(databaseUrl, 'pgboss');
+  const shared = results(databaseUrl);
   const boss = new PgBoss({
     connectionString: databaseUrl,
     max: connections,
@@ -113,15 +116,16 @@ export async function pgBoss(databaseUrl: string): Promise<Peer> {
   return {
     name: 'pg-boss',
     batches: true,
-    async add(count) {
-      for (const companies of thousands(count)) {
+    clear: () => shared.pool.query('delete from pgboss.job'),
+    async add(all) {
+      for (const companies of thousands(all)) {
         await boss.insert(
           'research',
           companies.map((data) => ({ data })),
         );
       }
     },
-    async work(_, url, batchSize) {
+    async work(scene, _, url, batchSize) {
       const lane = async () => {
         for (;;) {
           const jobs: { id: string; data: Company }[] = await boss.fetch('research', { batchSize: 500 });
@@ -130,7 +134,7 @@ export async function pgBoss(databaseUrl: string): Promise<Peer> {
             jobs.slice(n * batchSize, (n + 1) * batchSize).map((job) => job.data),
           );
           const answers = await Promise.all(groups.map((group) => shared.post(url, group)));
-          await shared.store(answers.flat());
+          await shared.store(answers.flat(), scene);
           await boss.complete(
             'research',
             jobs.map((job) => job.id),
@@ -138,7 +142,7 @@ export async function pgBoss(databaseUrl: string): Promise<Peer> {
         }
       };
       await Promise.all([lane(), lane(), lane(), lane()]);
-      return shared.count();
+      return shared.count(scene);
     },
     async close() {
       await boss.stop({ graceful: false });
@@ -149,19 +153,20 @@ export async function pgBoss(databaseUrl: string): Promise<Peer> {
 
 export async function graphileWorker(databaseUrl: string): Promise<Peer> {
   const { makeWorkerUtils, run, Logger } = load('graphile-worker');
-  const shared = await results(databaseUrl, 'graphile');
+  const shared = results(databaseUrl);
   const logger = new Logger(() => () => undefined);
   const utils = await makeWorkerUtils({ pgPool: shared.pool, logger });
   await utils.migrate();
   return {
     name: 'graphile-worker',
     batches: false,
-    async add(count) {
-      for (const companies of thousands(count)) {
+    clear: () => shared.pool.query('delete from graphile_worker._private_jobs'),
+    async add(all) {
+      for (const companies of thousands(all)) {
         await utils.addJobs(companies.map((payload) => ({ identifier: 'research', payload })));
       }
     },
-    async work(count, url) {
+    async work(scene, count, url) {
       let done = 0;
       const finished = Promise.withResolvers<void>();
       const runner = await run({
@@ -172,14 +177,14 @@ export async function graphileWorker(databaseUrl: string): Promise<Peer> {
         preset: { worker: { localQueue: { size: 500 }, completeJobBatchDelay: 0 } },
         taskList: {
           async research(payload: Company) {
-            await shared.store(await shared.post(url, [payload]));
+            await shared.store(await shared.post(url, [payload]), scene);
             if (++done === count) finished.resolve();
           },
         },
       });
       await finished.promise;
       await runner.stop();
-      return shared.count();
+      return shared.count(scene);
     },
     async close() {
       await utils.release();
@@ -214,26 +219,27 @@ export async function bullMq(databaseUrl: string, home: string): Promise<Peer | 
   );
   await sleep(500);
   const connection = { host: '127.0.0.1', port, maxRetriesPerRequest: null };
-  const shared = await results(databaseUrl, 'bullmq');
+  const shared = results(databaseUrl);
   const queue = new Queue('research', { connection });
   await queue.waitUntilReady();
   return {
     name: 'BullMQ',
     batches: false,
-    async add(count) {
-      for (const companies of thousands(count)) {
+    clear: () => queue.obliterate({ force: true }),
+    async add(all) {
+      for (const companies of thousands(all)) {
         await queue.addBulk(
           companies.map((data) => ({ name: 'research', data, opts: { removeOnComplete: true } })),
         );
       }
     },
-    async work(count, url) {
+    async work(scene, count, url) {
       let done = 0;
       const finished = Promise.withResolvers<void>();
       const worker = new Worker(
         'research',
         async ({ data }: { data: Company }) =>
-          shared.store(await shared.post(url, [data])).then(() => undefined),
+          shared.store(await shared.post(url, [data]), scene).then(() => undefined),
         { connection, concurrency: 50 },
       );
       worker.on('completed', () => {
@@ -241,7 +247,7 @@ export async function bullMq(databaseUrl: string, home: string): Promise<Peer | 
       });
       await finished.promise;
       await worker.close();
-      return shared.count();
+      return shared.count(scene);
     },
     async close() {
       await queue.close();
