@@ -70,7 +70,7 @@ export async function aWorld(): Promise<World> {
     campaignId: campaign?.id ?? '',
     async close() {
       await db.close();
-      await postgres.stop();
+      await postgres.remove();
       rmSync(home, { recursive: true, force: true });
     },
   };

@@ -40,7 +40,7 @@ beforeAll(async () => {
 }, 300_000);
 afterAll(async () => {
   await Promise.all([db.close(), api.close()]);
-  await server.stop();
+  await server.remove();
 });
 
 const bound = () => api.forTenant(million.large.tenantId);
