@@ -119,7 +119,7 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
     return tx.query<PickedJob>(sql('feed.pick')`
       with provider as (
         select p.id, least(p.adapted_rate, p.rate_per_second) as rate,
-          greatest(coalesce(p.paused_until, now()), now()) as opens_at,
+          opening.at as opens_at,
           fed.soon as fed,
           fed.later,
           -- An open circuit wants one job, to see whether the provider works again.
@@ -131,10 +131,12 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
             )
           ) when p.probe_until > now() then 0 else 1 end - fed.soon as room
         from research_providers p
+        cross join lateral (select greatest(coalesce(p.paused_until, now()), now()) as at) opening
         cross join lateral (
-          -- Stamps last 15 minutes longer than the delay: what is due within a minute takes room from what is due now.
-          select count(*) filter (where j.fed_until <= now() + interval '16 minutes') as soon,
-            count(*) filter (where j.fed_until > now() + interval '16 minutes') as later
+          -- Stamps last 15 minutes longer than the delay. What is due within a minute, from now or from the end of a
+          -- pause, takes the room of what is fed now; what is due later does not.
+          select count(*) filter (where j.fed_until <= opening.at + interval '16 minutes') as soon,
+            count(*) filter (where j.fed_until > opening.at + interval '16 minutes') as later
           from research_jobs j where j.provider_id = p.id and j.fed_until > now()
         ) fed
         -- The window is shared, by weight, among those of the tenant's providers that have something to do.
@@ -170,7 +172,8 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
             select id, user_id, run_at, priority, crash_count from research_jobs
             where provider_id = p.id and status = 'queued' and fed_until is null
               and priority = 9 - level
-              and run_at <= now() + case when p.later < p.room then interval '15 minutes' else interval '1 minute' end
+              and run_at <= case when p.later < p.room then now() + interval '15 minutes'
+                else least(now() + interval '15 minutes', p.opens_at + interval '1 minute') end
             order by run_at, id
             limit greatest(p.room, 0)
             for update skip locked

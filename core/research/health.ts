@@ -99,7 +99,9 @@ export function watch(deps: { db: Db; clock: () => number }) {
       // A no says itself when to come back.
       const rateLimit = answer.type === 'throttled' ? undefined : answer.rateLimit;
       if (rateLimit && rateLimit.remaining < quotaWorthNoting) {
-        seen.quota = { asks: rateLimit.remaining, untilMs: rateLimit.resetMs };
+        // Answers to asks side by side come in any order: the least is what is left.
+        const asks = Math.min(rateLimit.remaining, seen.quota?.asks ?? rateLimit.remaining);
+        seen.quota = { asks, untilMs: rateLimit.resetMs };
         if (rateLimit.remaining <= 0) stop(provider, rateLimit.resetMs);
       }
     },

@@ -89,6 +89,19 @@ test('jobs that are due later leave room for those that are due now', async () =
   await conveyor.close();
 });
 
+test('a provider that is paused is fed its permits for the end of the pause, however often the feed comes by', async () => {
+  const { tenantId, campaignId, provider } = await aWorld(db, { companies: 50, concurrency: 5 });
+  await db.query(sql('test.pause')`
+    update research_providers set paused_until = now() + interval '5 minutes' where id = ${provider.id}`);
+  const conveyor = aConveyor(db);
+  await conveyor.start(tenantId, campaignId);
+  for (let n = 0; n < 3; n++) await feed(conveyor.deps, { providerIds: [provider.id] });
+  expect(await fedOf(provider.id)).toBe(5);
+  const [delay] = conveyor.sent.map((message) => message.delaySeconds);
+  expect(delay).toBeGreaterThan(290);
+  await conveyor.close();
+});
+
 test('going round all providers leaves none out, wherever it starts, and reads no backlog to find them', async () => {
   const own = await testDatabase();
   const tenantId = await aTenant(own);
