@@ -23,6 +23,7 @@ export async function* schema(): AsyncGenerator<Row> {
   const app = buildApp({
     db,
     queue: { send: async () => [] },
+    deliveries: { send: async () => [] },
     log: { info: () => undefined, warn: () => undefined },
     clock: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),

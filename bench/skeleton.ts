@@ -108,6 +108,7 @@ async function dispatching({ db, meter, tenantId, campaignId }: World): Promise<
         return [];
       },
     },
+    deliveries: { send: async () => [] },
     log: { info: () => undefined, warn: () => undefined },
     clock: Date.now,
     publicUrl: 'http://127.0.0.1:1',

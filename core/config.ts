@@ -3,6 +3,7 @@ import { z } from 'zod';
 const Environment = z.object({
   DATABASE_URL: z.string().min(1),
   RESEARCH_QUEUE_URL: z.string().min(1),
+  DELIVERY_QUEUE_URL: z.string().min(1),
   PUBLIC_URL: z.string().regex(/^https?:\/\/.*[^/]$/, 'an http(s) URL without a trailing slash'),
   PROVIDER_ALLOWED_NETWORKS: z.string().default(''),
   CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
@@ -14,6 +15,7 @@ export interface Config {
   /** Of the role that the function acts as: aim_api for the API, aim_worker for the others. */
   databaseUrl: string;
   researchQueueUrl: string;
+  deliveryQueueUrl: string;
   /** Base of the callback URLs that providers are given. */
   publicUrl: string;
   /** Private networks (CIDR) that providers may live in; none by default. */
@@ -38,6 +40,7 @@ export function config(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     databaseUrl: e.DATABASE_URL,
     researchQueueUrl: e.RESEARCH_QUEUE_URL,
+    deliveryQueueUrl: e.DELIVERY_QUEUE_URL,
     publicUrl: e.PUBLIC_URL,
     providerAllowedNetworks: e.PROVIDER_ALLOWED_NETWORKS.split(',')
       .map((network) => network.trim())

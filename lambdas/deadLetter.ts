@@ -1,17 +1,17 @@
 import type { SQSBatchResponse, SQSEvent } from 'aws-lambda';
+import { takeDeadDeliveries } from '../core/deliveries/dead-letters.ts';
 import { takeDeadLetters } from '../core/research/dead-letters.ts';
 import { deps } from './deps.ts';
 
-/** Research dead-letter queue → backlog, or `dead_letters`. */
+/** Dead-letter queues → backlog, or `dead_letters`. One invocation is of one queue. */
 export async function handler(event: SQSEvent): Promise<SQSBatchResponse> {
-  await takeDeadLetters(
-    deps(),
-    'research',
-    event.Records.map((record) => ({
-      messageId: record.messageId,
-      body: record.body,
-      receiveCount: Number(record.attributes.ApproximateReceiveCount),
-    })),
-  );
+  const messages = event.Records.map((record) => ({
+    messageId: record.messageId,
+    body: record.body,
+    receiveCount: Number(record.attributes.ApproximateReceiveCount),
+  }));
+  const isDelivery = event.Records[0]?.eventSourceARN.endsWith('-delivery-dead-letters');
+  if (isDelivery) await takeDeadDeliveries(deps(), messages);
+  else await takeDeadLetters(deps(), 'research', messages);
   return { batchItemFailures: [] };
 }

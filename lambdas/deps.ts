@@ -3,6 +3,7 @@ import { Logger } from '@aws-lambda-powertools/logger';
 import { SQSClient } from '@aws-sdk/client-sqs';
 import { config } from '../core/config.ts';
 import { connect } from '../core/db/connect.ts';
+import type { DeliveryMessage } from '../core/deliveries/queue.ts';
 import { guardedAgent } from '../core/http/guard.ts';
 import type { Log } from '../core/research/queue.ts';
 import { sqsQueue } from './sqs.ts';
@@ -24,16 +25,19 @@ export const deps = once(() => {
     info: (event, fields) => logger.info(event, fields),
     warn: (event, fields) => logger.warn(event, fields),
   };
+  // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
+  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
   return {
     db: connect(settings.databaseUrl, { slow: { slowMs: settings.slowStatementMs, log: log.warn } }),
-    // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
-    queue: sqsQueue(new SQSClient({ useQueueUrlAsEndpoint: false }), settings.researchQueueUrl),
+    queue: sqsQueue(sqs, settings.researchQueueUrl),
+    deliveries: sqsQueue<DeliveryMessage>(sqs, settings.deliveryQueueUrl),
     http: guardedAgent({
       allowedNetworks: settings.providerAllowedNetworks,
       connections: settings.dispatchConcurrency,
     }),
     log,
     clock: Date.now,
+    random: Math.random,
     sleep,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,

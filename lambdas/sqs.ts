@@ -1,12 +1,12 @@
 import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
-import type { OutgoingMessage, ResearchQueue } from '../core/research/queue.ts';
+import type { OutgoingMessage, Queue, ResearchMessage } from '../core/research/queue.ts';
 
 const messagesPerCall = 10;
 const tries = 3;
 
-/** The research queue over SQS: ten messages a call, entries that the queue refused are sent again. */
-export function sqsQueue(client: SQSClient, queueUrl: string): ResearchQueue {
-  async function sendTen(messages: OutgoingMessage[]): Promise<OutgoingMessage[]> {
+/** A queue over SQS: ten messages a call, entries that the queue refused are sent again. */
+export function sqsQueue<Body = ResearchMessage>(client: SQSClient, queueUrl: string): Queue<Body> {
+  async function sendTen(messages: OutgoingMessage<Body>[]): Promise<OutgoingMessage<Body>[]> {
     let left = messages;
     for (let attempt = 1; attempt <= tries && left.length > 0; attempt++) {
       const sent = await client.send(
@@ -28,7 +28,7 @@ export function sqsQueue(client: SQSClient, queueUrl: string): ResearchQueue {
 
   return {
     async send(messages) {
-      const refused: OutgoingMessage[] = [];
+      const refused: OutgoingMessage<Body>[] = [];
       for (let from = 0; from < messages.length; from += messagesPerCall) {
         refused.push(...(await sendTen(messages.slice(from, from + messagesPerCall))));
       }

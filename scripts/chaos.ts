@@ -54,7 +54,8 @@ const research = await aQueue(client, 'research', {
 const silent = { info: () => undefined, warn: () => undefined };
 const apiDb = connect(logins.api, { max: 4 });
 const queue = sqsQueue(client, research.url);
-const app = buildApp({ db: apiDb, queue, log: silent, clock: Date.now, sleep });
+const deliveries = { send: async () => [] };
+const app = buildApp({ db: apiDb, queue, deliveries, log: silent, clock: Date.now, sleep });
 const secrets = new Map<string, string>();
 const provider = await faultyProvider({
   share: 0.2,
@@ -151,7 +152,7 @@ async function submit(n: number): Promise<void> {
     dryRun: false,
   } as const;
   const { batchId } = await enqueue(db, tenantId, campaignId, request);
-  await kickOff({ db, queue }, batchId ?? '');
+  await kickOff({ db, queue, deliveries, log: silent }, batchId ?? '');
 }
 
 function spawnWorker(worker: WorkerConfig): ChildProcess {

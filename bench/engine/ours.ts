@@ -46,6 +46,7 @@ export function engine(workerUrl: string, { connections, http }: { connections: 
         return [] as OutgoingMessage[];
       },
     },
+    deliveries: { send: async () => [] },
     log: silent,
     clock: Date.now,
     publicUrl: 'http://127.0.0.1:1',

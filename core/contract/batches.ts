@@ -23,6 +23,14 @@ export const Batch = z
       cancelled: count,
     }),
     retries: count,
+    resume: z
+      .strictObject({
+        state: z.enum(['waiting', 'due', 'done', 'failed']),
+        attempts: count,
+        lastError: z.string().nullable(),
+      })
+      .nullable()
+      .meta({ description: 'Whether who waits for its end was resumed; null when nobody does.' }),
     deadline: Time,
     createdAt: Time,
     finishedAt: Time.nullable(),

@@ -13,7 +13,8 @@ export const ProviderName = z
   .meta({ example: 'n8n' });
 export const ProviderNameOrId = text({ min: 1, max: 63 }).meta({ description: "The provider's name or id." });
 
-const Url = text({ min: 1, max: 2000 })
+/** Where we POST to: http or https, without credentials. Whether its address may be asked is known when connecting. */
+export const Url = text({ min: 1, max: 2000 })
   .refine((url) => URL.canParse(url) && /^https?:\/\//.test(url), {
     message: 'give an http(s) URL',
     params: { code: 'invalid_url' },

@@ -3,7 +3,7 @@ import { maxBulkRows } from './bulk.ts';
 import { Flag, UpdatedSince } from './filters.ts';
 import { fieldsField, pageFields, pageOf, searchField, sortField } from './page.ts';
 import { FieldProblem } from './problem.ts';
-import { ProviderNameOrId } from './providers.ts';
+import { ProviderNameOrId, Url } from './providers.ts';
 import { Id, slugPattern, Time, text, Version } from './text.ts';
 
 export const Kind = z.string().regex(slugPattern).meta({ example: 'company' });
@@ -32,7 +32,23 @@ export const ResearchRequest = z
     final: z.boolean().default(true).meta({ description: 'Seals the batch: it ends with its last job.' }),
     runAt: RunAt.optional(),
     priority: z.int().min(0).max(9).default(0),
+    resumeUrl: Url.optional().meta({
+      description:
+        'Asked by POST once the batch has ended, such as the resume URL of an n8n execution. It is not shown again. ' +
+        'The first one given for a batch stays.',
+    }),
+    resumeWithinSeconds: z
+      .int()
+      .min(1)
+      .max(31 * 24 * 60 * 60)
+      .optional()
+      .meta({ description: 'Asks `resumeUrl` after so long at the latest, though the batch is still open.' }),
     dryRun: z.boolean().default(false),
+  })
+  .refine((request) => request.resumeUrl !== undefined || request.resumeWithinSeconds === undefined, {
+    path: ['resumeWithinSeconds'],
+    message: 'give resumeUrl too: there is nobody to resume',
+    params: { code: 'resume_url_missing' },
   })
   .refine(
     (request) =>

@@ -3,6 +3,7 @@ import { type Dispatcher, request } from 'undici';
 import { readBody } from '../http/body.ts';
 import { maxExchangeMs } from '../http/guard.ts';
 import type { RateLimit } from '../http/rate-limit.ts';
+import { within } from '../http/within.ts';
 import { type Headers, type Reading, readFailure, readHead, readSuccess } from './answer.ts';
 import type { Ask } from './claim.ts';
 
@@ -75,21 +76,6 @@ async function exchange(
   } catch (error) {
     return { httpStatus, ...head, ...readFailure(error) };
   }
-}
-
-/** The client looks at its signal only once connected, so a name or a handshake that hangs would outlast it. */
-function within<Value>(timeoutMs: number, work: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
-  const controller = new AbortController();
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      const reason = new DOMException('the deadline has passed', 'TimeoutError');
-      controller.abort(reason);
-      reject(reason);
-    }, timeoutMs);
-    work(controller.signal)
-      .then(resolve, reject)
-      .finally(() => clearTimeout(timer));
-  });
 }
 
 function bodyOf(ask: Ask, publicUrl: string): string {

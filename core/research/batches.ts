@@ -1,17 +1,27 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
+import { feedGraceSeconds, sendResumes } from '../resumes/send.ts';
+import type { Log } from './queue.ts';
 
 const companiesPerChunk = 10_000;
+
+export interface EndedBatch {
+  id: string;
+  user_id: string;
+  /** Somebody waits for it: its resume became due with its end. */
+  resumes: boolean | null;
+}
 
 /**
  * Ends those batches that are sealed, expanded and have no open job left. Runs after the commit that closed a job:
  * of two settles that each close one of the last two jobs, whoever looks later sees both. A crash in between is
- * healed by the sweep.
- * @returns the ids of the batches that ended now
+ * healed by the sweep. Whoever waits for one of them becomes due for a resume in the same statement, so once.
+ * @returns the batches that ended now
  */
-export async function endBatches(db: Db, batchIds: string[]): Promise<string[]> {
+export async function endBatches(db: Db, batchIds: string[]): Promise<EndedBatch[]> {
   if (batchIds.length === 0) return [];
-  const rows = await db.query<{ id: string }>(sql('batches.end')`
+  return db.query<EndedBatch>(sql('batches.end')`
     with ended as (
       select b.id from research_batches b
       where b.id = any(${[...new Set(batchIds)]}::uuid[])
@@ -21,10 +31,30 @@ export async function endBatches(db: Db, batchIds: string[]): Promise<string[]> 
         )
       order by b.id for update of b
     )
-    update research_batches b set status = 'completed', finished_at = now(), updated_at = now()
+    update research_batches b
+    set status = 'completed', finished_at = now(), updated_at = now(),
+      resume_state = case when b.resume_state = 'waiting' then 'due' else b.resume_state end,
+      resume_at = case when b.resume_state = 'waiting' then now() else b.resume_at end,
+      resume_feed_at = case when b.resume_state = 'waiting' then now() + make_interval(secs => ${feedGraceSeconds})
+        else b.resume_feed_at end
     from ended where b.id = ended.id
-    returning b.id`);
-  return rows.map((row) => row.id);
+    returning b.id, b.user_id, b.resume_at = now() as resumes`);
+}
+
+/**
+ * The same, and then resumes at once whoever waits for them: the message goes out after the commit. One that was not
+ * sent, for a crash or for trouble with the queue, is sent by the sweep.
+ */
+export async function closeBatches(
+  deps: { db: Db; deliveries: DeliveryQueue; log: Log },
+  batchIds: string[],
+): Promise<EndedBatch[]> {
+  const ended = await endBatches(deps.db, batchIds);
+  await sendResumes(
+    deps,
+    ended.filter(({ resumes }) => resumes),
+  );
+  return ended;
 }
 
 /**

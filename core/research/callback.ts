@@ -1,9 +1,10 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
 import type { FieldError } from '../errors.ts';
-import { endBatches } from './batches.ts';
+import { closeBatches } from './batches.ts';
 import { feed } from './feed.ts';
-import type { ResearchQueue } from './queue.ts';
+import type { Log, ResearchQueue } from './queue.ts';
 import { readResult } from './result.ts';
 import { type Outcome, settle } from './settle.ts';
 
@@ -36,7 +37,7 @@ export interface Applied {
  * @param results at most the jobs of the ask; others are rejected by index
  */
 export async function applyResults(
-  deps: { db: Db; queue: ResearchQueue },
+  deps: { db: Db; queue: ResearchQueue; deliveries: DeliveryQueue; log: Log },
   ask: FoundAsk,
   results: unknown[],
 ): Promise<Applied> {
@@ -57,8 +58,8 @@ export async function applyResults(
   const settled = await settle(deps.db, outcomes);
   if (settled.length > 0) {
     const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
-    await endBatches(
-      deps.db,
+    await closeBatches(
+      deps,
       ended.map((job) => job.batch_id),
     );
     // A permit became free, or a retry is due.

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { endBatches } from './batches.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
+import { closeBatches } from './batches.ts';
 import { type Log, parseMessage } from './queue.ts';
 
 export interface DeadMessage {
@@ -19,10 +20,11 @@ export const maxCrashes = 5;
  * message is deleted, and a repeat finds its jobs off the conveyor and its letter kept already.
  */
 export async function takeDeadLetters(
-  { db, log }: { db: Db; log: Log },
+  deps: { db: Db; deliveries: DeliveryQueue; log: Log },
   queue: string,
   messages: DeadMessage[],
 ): Promise<void> {
+  const { db, log } = deps;
   const jobIds: string[] = [];
   const unreadable: (DeadMessage & { reason: string })[] = [];
   for (const message of messages) {
@@ -32,8 +34,8 @@ export async function takeDeadLetters(
   }
   if (unreadable.length > 0) await keep(db, queue, unreadable);
   const moved = jobIds.length > 0 ? await giveBack(db, [...new Set(jobIds)]) : [];
-  await endBatches(
-    db,
+  await closeBatches(
+    deps,
     moved.filter((job) => job.status === 'failed').map((job) => job.batch_id),
   );
   log.warn('research.dead_letters', {
@@ -44,7 +46,12 @@ export async function takeDeadLetters(
   });
 }
 
-async function keep(db: Db, queue: string, messages: (DeadMessage & { reason: string })[]): Promise<void> {
+/** Keeps messages that cannot be read, as bytes, once each. */
+export async function keep(
+  db: Db,
+  queue: string,
+  messages: (DeadMessage & { reason: string })[],
+): Promise<void> {
   await db.query(sql('dead_letters.keep')`
     insert into dead_letters (queue, message_id, body, fingerprint, error_code, reason, receive_count)
     select ${queue}, message_id, decode(body, 'base64'), fingerprint, 'unreadable_message', reason, receive_count

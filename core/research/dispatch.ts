@@ -2,6 +2,7 @@ import pLimit from 'p-limit';
 import type { Dispatcher } from 'undici';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { askProvider } from './ask.ts';
 import { type Ask, claim } from './claim.ts';
 import { feed, unstamp } from './feed.ts';
@@ -15,6 +16,7 @@ import { rounds } from './suspects.ts';
 export interface DispatchDeps {
   db: Db;
   queue: ResearchQueue;
+  deliveries: DeliveryQueue;
   http: Dispatcher;
   log: Log;
   clock: () => number;

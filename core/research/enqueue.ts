@@ -1,10 +1,12 @@
 import { normaliseDomain } from '../companies/domain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { Conflict, type FieldError, NotFound } from '../errors.ts';
-import { endBatches, expand } from './batches.ts';
+import { awaitEnd } from '../resumes/set.ts';
+import { closeBatches, expand } from './batches.ts';
 import { feed } from './feed.ts';
-import type { ResearchQueue } from './queue.ts';
+import type { Log, ResearchQueue } from './queue.ts';
 
 /** Which companies to research: exactly one of `companyIds`, `domains` (≤ 1,000 each) and `all`. */
 export interface EnqueueRequest {
@@ -22,6 +24,9 @@ export interface EnqueueRequest {
   runAt?: string | undefined;
   /** 0 to 9, higher first. */
   priority: number;
+  /** Asked once, when the batch has ended, or `resumeWithinSeconds` from now at the latest. */
+  resumeUrl?: string | undefined;
+  resumeWithinSeconds?: number | undefined;
   /** Answers the same numbers and changes nothing. */
   dryRun: boolean;
 }
@@ -64,6 +69,7 @@ export function enqueue(
     const batch = request.batchId
       ? await openBatch(tx, tenantId, campaignId, providerId, request)
       : await createBatch(tx, tenantId, campaignId, providerId, request);
+    if (request.resumeUrl) await awaitEnd(tx, batch.id, request.resumeUrl, request.resumeWithinSeconds);
     const accepted = wanted
       ? await makeJobs(tx, batch.id, wanted.companyIds)
       : await countCompanies(tx, tenantId, campaignId);
@@ -81,12 +87,12 @@ export function enqueue(
 
 /** After the commit: makes the jobs of an `all` batch, ends an empty one, and starts the conveyor. */
 export async function kickOff(
-  deps: { db: Db; queue: ResearchQueue },
+  deps: { db: Db; queue: ResearchQueue; deliveries: DeliveryQueue; log: Log },
   batchId: string,
   { budgetMs = 10_000 }: { budgetMs?: number } = {},
 ): Promise<void> {
   await expand(deps.db, batchId, { budgetMs });
-  await endBatches(deps.db, [batchId]);
+  await closeBatches(deps, [batchId]);
   const rows = await deps.db.query<{ provider_id: string }>(sql('enqueue.provider')`
     select provider_id from research_batches where id = ${batchId}`);
   await feed(deps, { providerIds: rows.map((row) => row.provider_id) });

@@ -7,19 +7,22 @@ export const ResearchMessage = z.strictObject({
 });
 export type ResearchMessage = z.infer<typeof ResearchMessage>;
 
-export interface OutgoingMessage {
-  body: ResearchMessage;
+export interface OutgoingMessage<Body = ResearchMessage> {
+  body: Body;
   /** 0 to 900 seconds. */
   delaySeconds: number;
   /** The tenant, for fair queues. */
   groupId: string;
 }
 
-/** The conveyor. It may lose, repeat and reorder messages; nothing depends on it but speed. */
-export interface ResearchQueue {
+/** It may lose, repeat and reorder messages; nothing depends on it but speed. */
+export interface Queue<Body> {
   /** Sends any number of messages, ten a call. @returns those that the queue did not take, after its own retries */
-  send(messages: OutgoingMessage[]): Promise<OutgoingMessage[]>;
+  send(messages: OutgoingMessage<Body>[]): Promise<OutgoingMessage<Body>[]>;
 }
+
+/** The conveyor. */
+export type ResearchQueue = Queue<ResearchMessage>;
 
 /** Events, not sentences; ids, not people. */
 export interface Log {

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseUnavailable, type Db } from '../db/connect.ts';
-import { endBatches } from './batches.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
+import { closeBatches } from './batches.ts';
+import type { Log } from './queue.ts';
 import { type Outcome, type Settled, settle } from './settle.ts';
 
 /** Answers that come together are written together; the first ones do not wait long for the slowest. */
@@ -21,7 +23,10 @@ interface Options {
  * would be lost, though paid for, if the process died. A database that is away is waited for as long as the
  * invocation lasts; to write again what may have been committed is harmless, for the fence lets it through once.
  */
-export function settler({ db }: { db: Db }, { remainingMs, afterWrite }: Options) {
+export function settler(
+  deps: { db: Db; deliveries: DeliveryQueue; log: Log },
+  { remainingMs, afterWrite }: Options,
+) {
   let waiting: Outcome[] = [];
   const settled: Settled[] = [];
   let writing: Promise<void> = Promise.resolve();
@@ -37,7 +42,7 @@ export function settler({ db }: { db: Db }, { remainingMs, afterWrite }: Options
       const outcomes = waiting;
       waiting = [];
       if (outcomes.length === 0) return;
-      const moved = await untilReachable(() => settle(db, outcomes), remainingMs);
+      const moved = await untilReachable(() => settle(deps.db, outcomes), remainingMs);
       settled.push(...moved);
       await afterWrite?.(moved);
     });
@@ -57,8 +62,8 @@ export function settler({ db }: { db: Db }, { remainingMs, afterWrite }: Options
       flush();
       await writing;
       const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
-      await endBatches(
-        db,
+      await closeBatches(
+        deps,
         ended.map((job) => job.batch_id),
       );
       if (failure !== undefined) throw failure;

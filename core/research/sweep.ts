@@ -4,6 +4,8 @@ import { removeDeleted } from '../campaigns/delete.ts';
 import { maintainChanges } from '../changes/maintain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import type { DeliveryQueue } from '../deliveries/queue.ts';
+import { sendDueResumes } from '../resumes/send.ts';
 import { backfillSearch } from '../search/backfill.ts';
 import { feedAll } from './feed.ts';
 import { expireLeases, unfeedLost } from './leases.ts';
@@ -14,7 +16,7 @@ const rowsPerChunk = 1_000;
 
 /**
  * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, goes on with unfinished
- * batches, ends those past their deadline or whose end was missed, feeds, forgets old idempotency keys, removes what
+ * batches, ends those past their deadline or whose end was missed, resumes who waits for them, feeds, forgets old idempotency keys, removes what
  * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors.
  * Every step works in chunks that commit on their own and skip locked rows, so two sweeps at once do no harm, and no
  * step that fails keeps the others from their turn.
@@ -22,7 +24,7 @@ const rowsPerChunk = 1_000;
  * @throws the first error, once every step had its turn
  */
 export async function sweep(
-  deps: { db: Db; queue: ResearchQueue; log: Log },
+  deps: { db: Db; queue: ResearchQueue; deliveries: DeliveryQueue; log: Log },
   { remainingMs }: { remainingMs: () => number },
 ): Promise<void> {
   const { db, log } = deps;
@@ -55,6 +57,7 @@ export async function sweep(
   };
   const expanded = await step('expand', () => expandUnfinished(db, slice(15_000)));
   const ended = await step('missed', () => endMissed(db, slice(5_000)));
+  const resumed = await step('resume', () => sendDueResumes(deps, slice(5_000)));
   const fed = await step('feed', () => feedAll(deps, slice(15_000)));
   const forgotten = await step('keys', () => repeat(() => forgetKeys(db)));
   const removed = await step('remove', () => removeDeleted(db, atMost(20_000)));
@@ -68,6 +71,7 @@ export async function sweep(
     overdue,
     expanded,
     ended,
+    resumed,
     fed: fed?.jobs,
     forgotten,
     removed: removed?.removed,

@@ -1,4 +1,5 @@
 import type { Db, TenantDb } from '../../core/db/connect.ts';
+import type { DeliveryQueue } from '../../core/deliveries/queue.ts';
 import type { Caller } from '../../core/keys/authenticate.ts';
 import type { Log, ResearchQueue } from '../../core/research/queue.ts';
 
@@ -6,6 +7,7 @@ import type { Log, ResearchQueue } from '../../core/research/queue.ts';
 export interface ApiDeps {
   db: Db;
   queue: ResearchQueue;
+  deliveries: DeliveryQueue;
   log: Log;
   clock: () => number;
   sleep: (ms: number) => Promise<unknown>;

@@ -101,6 +101,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       NODE_OPTIONS: '',
       POWERTOOLS_LOG_LEVEL: 'INFO',
       RESEARCH_QUEUE_URL: queues.get('ResearchQueue')?.url ?? '',
+      DELIVERY_QUEUE_URL: queues.get('DeliveryQueue')?.url ?? '',
       // A provider in a container reaches this machine under another name, and lives in a network of its own.
       PUBLIC_URL: process.env.PUBLIC_URL || addressOf(host, port),
       PROVIDER_ALLOWED_NETWORKS: process.env.PROVIDER_ALLOWED_NETWORKS || '127.0.0.0/8,::1/128',

@@ -1,5 +1,6 @@
 import type { Scope } from '../../core/contract/keys.ts';
 import type { Db, TenantDb } from '../../core/db/connect.ts';
+import type { DeliveryMessage } from '../../core/deliveries/queue.ts';
 import { createKey } from '../../core/keys/create.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { buildApp } from '../../lambdas/api/app.ts';
@@ -19,6 +20,7 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
   const db: Db & Partial<TenantDb> = 'asApi' in given ? given.asApi : given;
   const statements: string[] = [];
   const messages: OutgoingMessage[] = [];
+  const deliveries: OutgoingMessage<DeliveryMessage>[] = [];
   const logged: { event: string; fields: Record<string, unknown> }[] = [];
   const noted = (inner: Db): Db => ({
     query: (statement) => {
@@ -38,11 +40,17 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
         return [];
       },
     },
+    deliveries: {
+      async send(sent) {
+        deliveries.push(...sent);
+        return [];
+      },
+    },
     log: { info: log, warn: log },
     clock: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
   });
-  return { app, statements, messages, logged };
+  return { app, statements, messages, deliveries, logged };
 }
 
 export type Api = ReturnType<typeof anApi>;

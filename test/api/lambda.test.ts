@@ -11,6 +11,7 @@ beforeAll(async () => {
   Object.assign(process.env, {
     DATABASE_URL: db.asApi.url,
     RESEARCH_QUEUE_URL: 'http://127.0.0.1:9/queue',
+    DELIVERY_QUEUE_URL: 'http://127.0.0.1:9/delivery',
     PUBLIC_URL: 'http://127.0.0.1:9',
     AWS_REGION: 'eu-central-1',
     POWERTOOLS_LOG_LEVEL: 'SILENT',

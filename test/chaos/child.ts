@@ -39,6 +39,7 @@ const deps = {
   db: failingDb(db, at),
   http: failingHttp(http, at),
   queue: failingQueue(at),
+  deliveries: { send: async () => [] },
   log: { info: () => undefined, warn: () => undefined },
   clock: Date.now,
   publicUrl: 'http://127.0.0.1:1',

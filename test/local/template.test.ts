@@ -37,15 +37,21 @@ test('every function, event source, queue and schedule is there', () => {
   expect(functions).toMatchObject([
     { name: 'api', hasUrl: true, timeoutSeconds: 29, sources: [], everySeconds: [] },
     { name: 'dispatch', sources: [{ queue: 'ResearchQueue', batchSize: 10, partialResponses: true }] },
+    { name: 'deliver', sources: [{ queue: 'DeliveryQueue', batchSize: 10, partialResponses: true }] },
     {
       name: 'deadLetter',
-      sources: [{ queue: 'ResearchDeadLetters', batchSize: 10, partialResponses: true }],
+      sources: [
+        { queue: 'ResearchDeadLetters', batchSize: 10, partialResponses: true },
+        { queue: 'DeliveryDeadLetters', batchSize: 10, partialResponses: true },
+      ],
     },
     { name: 'sweep', everySeconds: [60] },
   ]);
   expect(queues).toMatchObject([
     { resource: 'ResearchQueue', deadLetters: { resource: 'ResearchDeadLetters', maxReceiveCount: 5 } },
     { resource: 'ResearchDeadLetters' },
+    { resource: 'DeliveryQueue', deadLetters: { resource: 'DeliveryDeadLetters', maxReceiveCount: 5 } },
+    { resource: 'DeliveryDeadLetters' },
   ]);
 });
 

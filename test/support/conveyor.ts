@@ -1,14 +1,16 @@
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
+import type { DeliveryMessage } from '../../core/deliveries/queue.ts';
 import { guardedAgent } from '../../core/http/guard.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
-import { enqueue, kickOff } from '../../core/research/enqueue.ts';
+import { type EnqueueRequest, enqueue, kickOff } from '../../core/research/enqueue.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import type { TestDatabase } from './database.ts';
 
 /** The engine, as its own role, with a queue in memory that a test can look into, lose and repeat messages of. */
 export function aConveyor(db: TestDatabase) {
   const sent: OutgoingMessage[] = [];
+  const deliveries: OutgoingMessage<DeliveryMessage>[] = [];
   const http = guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 10 });
   const deps = {
     db: db.asWorker as Db,
@@ -17,6 +19,12 @@ export function aConveyor(db: TestDatabase) {
       async send(messages: OutgoingMessage[]) {
         sent.push(...messages);
         return [] as OutgoingMessage[];
+      },
+    },
+    deliveries: {
+      async send(messages: OutgoingMessage<DeliveryMessage>[]) {
+        deliveries.push(...messages);
+        return [] as OutgoingMessage<DeliveryMessage>[];
       },
     },
     log: { info: () => undefined, warn: () => undefined },
@@ -28,7 +36,14 @@ export function aConveyor(db: TestDatabase) {
   return {
     deps,
     sent,
-    async start(tenantId: string, campaignId: string, provider = 'a-provider') {
+    /** What went to the delivery queue. */
+    deliveries,
+    async start(
+      tenantId: string,
+      campaignId: string,
+      provider = 'a-provider',
+      more: Partial<EnqueueRequest> = {},
+    ) {
       const asked = db.asApi.forTenant(tenantId);
       const reply = await enqueue(asked, tenantId, campaignId, {
         provider,
@@ -37,6 +52,7 @@ export function aConveyor(db: TestDatabase) {
         final: true,
         priority: 0,
         dryRun: false,
+        ...more,
       });
       await kickOff({ ...deps, db: asked }, reply.batchId ?? '');
       return reply.batchId ?? '';

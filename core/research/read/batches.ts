@@ -24,6 +24,8 @@ const shape: ListShape = {
     total: sql.fragment`total`,
     expanded: sql.fragment`expanded_at is not null`,
     sealed: sql.fragment`sealed_at is not null`,
+    resume: sql.fragment`case when resume_state <> 'none' then jsonb_build_object(
+      'state', resume_state, 'attempts', resume_attempts, 'lastError', resume_error) end`,
     deadline: utc(sql.fragment`deadline`),
     createdAt: utc(sql.fragment`created_at`),
     finishedAt: utc(sql.fragment`finished_at`),

@@ -29,6 +29,7 @@ const deps = {
   db: connect(config.databaseUrl, { max: 2 }),
   http: guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 50 }),
   queue: sqsQueue(client, config.research.url),
+  deliveries: { send: async () => [] },
   log: { info: () => undefined, warn: () => undefined },
   clock: Date.now,
   publicUrl: 'http://127.0.0.1:1',

@@ -1,0 +1,25 @@
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { Conflict } from '../errors.ts';
+
+/**
+ * Notes whom the end of an open batch resumes, in the transaction that makes or adds to it. The URL that was given
+ * first stays, and its limit with it.
+ * @param withinSeconds from now, after which the URL is asked though the batch is still open
+ * @throws Conflict when the batch resumes another URL
+ */
+export async function awaitEnd(tx: Db, batchId: string, url: string, withinSeconds?: number): Promise<void> {
+  const [batch] = await tx.query(sql('resumes.set')`
+    update research_batches
+    set resume_url = ${url},
+      resume_state = case when resume_state = 'none' then 'waiting' else resume_state end,
+      resume_by = case when resume_state = 'none' then now() + make_interval(secs => ${withinSeconds ?? null})
+        else resume_by end
+    where id = ${batchId} and (resume_url is null or resume_url = ${url})
+    returning id`);
+  if (batch) return;
+  throw new Conflict(
+    'resume_url_mismatch',
+    `batch ${batchId} resumes another URL when it ends; leave resumeUrl out, or start a new batch`,
+  );
+}
