@@ -509,12 +509,19 @@ create table research_batches (
   resume_state text not null default 'none'::text,
   resume_attempts integer not null default 0,
   resume_at timestamp with time zone,
+  resume_by timestamp with time zone,
+  resume_feed_at timestamp with time zone,
+  resume_lease_id uuid,
+  resume_lease_until timestamp with time zone,
+  resume_gone_count integer not null default 0,
+  resume_error text,
   constraint research_batches_check CHECK (((status = 'open'::text) = (finished_at IS NULL))),
   constraint research_batches_check1 CHECK (((status <> 'completed'::text) OR ((sealed_at IS NOT NULL) AND (expanded_at IS NOT NULL)))),
   constraint research_batches_check2 CHECK (((expanded_to_created_at IS NULL) = (expanded_to_id IS NULL))),
   constraint research_batches_kind_check CHECK ((kind ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
   constraint research_batches_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
   constraint research_batches_resume CHECK ((((resume_url IS NULL) = (resume_state = 'none'::text)) AND ((resume_state = 'due'::text) = (resume_at IS NOT NULL)) AND ((resume_state <> 'waiting'::text) OR (status = 'open'::text)) AND (resume_attempts >= 0))),
+  constraint research_batches_resume_delivery CHECK ((((resume_state = 'due'::text) = (resume_feed_at IS NOT NULL)) AND ((resume_lease_id IS NULL) = (resume_lease_until IS NULL)) AND ((resume_lease_id IS NULL) OR (resume_state = 'due'::text)) AND ((resume_by IS NULL) OR (resume_url IS NOT NULL)) AND ((resume_state <> 'failed'::text) OR (resume_error IS NOT NULL)) AND (resume_gone_count >= 0) AND (length(resume_error) <= 500))),
   constraint research_batches_resume_state CHECK ((resume_state = ANY (ARRAY['none'::text, 'waiting'::text, 'due'::text, 'done'::text, 'failed'::text]))),
   constraint research_batches_resume_url CHECK (((length(resume_url) <= 4000) AND (resume_url ~ '^https?://'::text))),
   constraint research_batches_status_check CHECK ((status = ANY (ARRAY['open'::text, 'completed'::text, 'cancelled'::text]))),
@@ -526,6 +533,8 @@ create table research_batches (
 CREATE INDEX research_batches_campaign_page ON public.research_batches USING btree (campaign_id, created_at, id);
 CREATE INDEX research_batches_open ON public.research_batches USING btree (deadline, id) WHERE (status = 'open'::text);
 CREATE INDEX research_batches_provider ON public.research_batches USING btree (provider_id);
+CREATE INDEX research_batches_resume_by ON public.research_batches USING btree (resume_by, id) WHERE ((resume_state = 'waiting'::text) AND (resume_by IS NOT NULL));
+CREATE INDEX research_batches_resume_due ON public.research_batches USING btree (resume_feed_at, id) WHERE (resume_state = 'due'::text);
 CREATE INDEX research_batches_tenant_page ON public.research_batches USING btree (user_id, created_at, id);
 alter table research_batches enable row level security;
 alter table research_batches force row level security;

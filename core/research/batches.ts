@@ -17,9 +17,14 @@ export interface EndedBatch {
  * Ends those batches that are sealed, expanded and have no open job left. Runs after the commit that closed a job:
  * of two settles that each close one of the last two jobs, whoever looks later sees both. A crash in between is
  * healed by the sweep. Whoever waits for one of them becomes due for a resume in the same statement, so once.
+ * @param graceSeconds how long the sweep leaves the resumes to the caller, who sends them; none by default
  * @returns the batches that ended now
  */
-export async function endBatches(db: Db, batchIds: string[]): Promise<EndedBatch[]> {
+export async function endBatches(
+  db: Db,
+  batchIds: string[],
+  { graceSeconds = 0 }: { graceSeconds?: number } = {},
+): Promise<EndedBatch[]> {
   if (batchIds.length === 0) return [];
   return db.query<EndedBatch>(sql('batches.end')`
     with ended as (
@@ -35,7 +40,7 @@ export async function endBatches(db: Db, batchIds: string[]): Promise<EndedBatch
     set status = 'completed', finished_at = now(), updated_at = now(),
       resume_state = case when b.resume_state = 'waiting' then 'due' else b.resume_state end,
       resume_at = case when b.resume_state = 'waiting' then now() else b.resume_at end,
-      resume_feed_at = case when b.resume_state = 'waiting' then now() + make_interval(secs => ${feedGraceSeconds})
+      resume_feed_at = case when b.resume_state = 'waiting' then now() + make_interval(secs => ${graceSeconds})
         else b.resume_feed_at end
     from ended where b.id = ended.id
     returning b.id, b.user_id, b.resume_at = now() as resumes`);
@@ -49,7 +54,7 @@ export async function closeBatches(
   deps: { db: Db; deliveries: DeliveryQueue; log: Log },
   batchIds: string[],
 ): Promise<EndedBatch[]> {
-  const ended = await endBatches(deps.db, batchIds);
+  const ended = await endBatches(deps.db, batchIds, { graceSeconds: feedGraceSeconds });
   await sendResumes(
     deps,
     ended.filter(({ resumes }) => resumes),

@@ -3,9 +3,12 @@ import {
   type INodeExecutionData,
   type INodeType,
   type INodeTypeDescription,
+  type IWebhookFunctions,
+  type IWebhookResponseData,
   NodeConnectionTypes,
   NodeOperationError,
 } from 'n8n-workflow';
+import { wake } from './actions/research/wait';
 import { resources } from './actions/resources';
 import { searchCampaigns } from './pickers/campaign';
 import { searchProviders } from './pickers/provider';
@@ -25,6 +28,16 @@ export class AimForLeads implements INodeType {
     inputs: [NodeConnectionTypes.Main],
     outputs: [NodeConnectionTypes.Main],
     credentials: [{ name: 'aimForLeadsApi', required: true }],
+    // Of a sleeping execution alone: Wait for Completion.
+    webhooks: [
+      {
+        name: 'default',
+        httpMethod: 'POST',
+        responseMode: 'onReceived',
+        path: '',
+        restartWebhook: true,
+      },
+    ],
     properties: [
       {
         displayName: 'Resource',
@@ -46,6 +59,19 @@ export class AimForLeads implements INodeType {
   };
 
   methods = { listSearch: { searchCampaigns, searchProviders } };
+
+  /** Nothing is registered anywhere: the URL is that of the execution. */
+  webhookMethods = {
+    default: {
+      checkExists: async () => true,
+      create: async () => true,
+      delete: async () => true,
+    },
+  };
+
+  async webhook(this: IWebhookFunctions): Promise<IWebhookResponseData> {
+    return wake.call(this);
+  }
 
   async execute(this: IExecuteFunctions): Promise<INodeExecutionData[][]> {
     const output: INodeExecutionData[] = [];

@@ -8,6 +8,9 @@ import {
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
 import type { FakeApi } from './api.ts';
 
+/** As n8n makes it: what comes after the ? proves that it did. */
+export const resumeUrl = 'https://n8n.example/webhook-waiting/17?signature=0f%2Fe+1';
+
 export interface Given {
   /** Parameters of every item; a function gets the item's index. */
   parameters: Record<string, unknown | ((itemIndex: number) => unknown)>;
@@ -30,6 +33,7 @@ const node: INode = {
 export function context(api: FakeApi, given: Given) {
   const { parameters, items = 1, executionId = '17', runIndex = 0 } = given;
   const hints: string[] = [];
+  const sleeps: Date[] = [];
   const functions = {
     getNode: () => node,
     getWorkflow: () => ({ id: 'workflow-1', active: false }),
@@ -39,7 +43,11 @@ export function context(api: FakeApi, given: Given) {
     getTimezone: () => 'Europe/Berlin',
     getInputData: (): INodeExecutionData[] => Array.from({ length: items }, () => ({ json: {} })),
     continueOnFail: () => given.continueOnFail ?? false,
-    evaluateExpression: (expression: string) => (expression === '{{ $runIndex }}' ? runIndex : undefined),
+    evaluateExpression: (expression: string) =>
+      ({ '{{ $runIndex }}': runIndex, '{{ $execution.resumeUrl }}': resumeUrl })[expression],
+    putExecutionToWait: async (until: Date) => {
+      sleeps.push(until);
+    },
     addExecutionHints: (...added: { message: string }[]) =>
       hints.push(...added.map(({ message }) => message)),
     getCredentials: async () => ({ baseUrl: `${api.url}/`, apiKey: api.key }),
@@ -61,7 +69,7 @@ export function context(api: FakeApi, given: Given) {
       },
     },
   };
-  return { functions: functions as unknown as IExecuteFunctions, hints };
+  return { functions: functions as unknown as IExecuteFunctions, hints, sleeps };
 }
 
 /** Runs the node once. @returns its output items */

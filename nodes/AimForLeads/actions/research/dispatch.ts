@@ -10,6 +10,7 @@ import type { FieldProblem } from '../../transport/problem';
 import { request } from '../../transport/request';
 import { type Part, readCompanies } from './companies';
 import { idempotencyKey } from './idempotencyKey';
+import { readWait, sleepUntil } from './wait';
 
 export { fields } from './dispatchFields';
 
@@ -22,10 +23,12 @@ export const option: INodePropertyOptions = {
 
 /**
  * Makes one batch for the input item. More than 1,000 companies go in several calls that build the same batch, each
- * with its own Idempotency-Key, so that a repeat after a crash in the middle finishes the batch it began.
+ * with its own Idempotency-Key, so that a repeat after a crash in the middle finishes the batch it began. With Wait for
+ * Completion the execution then sleeps, even when nothing was accepted: the end of the empty batch wakes it.
  */
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const { campaignId, body } = readRequest.call(this, itemIndex);
+  const wait = readWait.call(this, itemIndex);
   const parts = readCompanies.call(this, itemIndex);
   const key = idempotencyKey.call(this, itemIndex, [
     campaignId,
@@ -44,6 +47,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
       path: `/v1/campaigns/${campaignId}/research`,
       body: {
         ...body,
+        ...(wait && { resumeUrl: wait.url, resumeWithinSeconds: wait.seconds }),
         ...part.selection,
         final: index === parts.length - 1,
         ...(typeof batchId === 'string' && { batchId }),
@@ -57,6 +61,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     total.rejected.push(...located(reply.rejected, part));
   }
   hintAtRejected.call(this, total.rejected.length, itemIndex);
+  if (wait) await sleepUntil.call(this, wait);
   return [
     {
       ...reply,

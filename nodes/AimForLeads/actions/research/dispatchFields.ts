@@ -66,6 +66,25 @@ export const fields: INodeProperties[] = [
     displayOptions: { show },
   },
   {
+    displayName: 'Wait for Completion',
+    name: 'wait',
+    type: 'boolean',
+    default: false,
+    description:
+      'Whether to put the execution to sleep until every company is researched, and then go on with one item that says how the batch ended',
+    displayOptions: { show: { ...show, dryRun: [false] } },
+  },
+  {
+    displayName: 'Limit Wait To (Hours)',
+    name: 'waitHours',
+    type: 'number',
+    typeOptions: { minValue: 0.01, maxValue: 720, numberPrecision: 2 },
+    default: 168,
+    description:
+      'Go on after so many hours at the latest, with "timedOut" set in the output. The batch itself goes on.',
+    displayOptions: { show: { ...show, dryRun: [false], wait: [true] } },
+  },
+  {
     displayName: 'Options',
     name: 'options',
     type: 'collection',

@@ -1,0 +1,58 @@
+import {
+  type IDataObject,
+  type IExecuteFunctions,
+  type IWebhookFunctions,
+  type IWebhookResponseData,
+  NodeOperationError,
+} from 'n8n-workflow';
+
+export interface Wait {
+  /** Resumes this execution for whoever POSTs to it: its query is a signature, so it is sent as it is. */
+  url: string;
+  seconds: number;
+}
+
+/**
+ * The service itself ends a wait at its limit, and says so. Only if it cannot be reached for a day beyond that does n8n
+ * go on by itself, with the input items: an execution never sleeps for ever.
+ */
+const graceMs = 24 * 60 * 60 * 1000;
+
+/** @returns how long this item's dispatch is waited for, or undefined when it is not */
+export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | undefined {
+  const isWanted = this.getNodeParameter('wait', itemIndex, false) === true;
+  if (!isWanted || this.getNodeParameter('dryRun', itemIndex, false) === true) return undefined;
+  if (this.getInputData().length > 1) {
+    throw new NodeOperationError(this.getNode(), 'Wait for Completion takes one input item', {
+      description:
+        'An execution can sleep for one batch only. Turn on Execute Once in the settings and give a list of companies, or loop over the items one by one. Nothing was dispatched.',
+      itemIndex,
+    });
+  }
+  const hours = Number(this.getNodeParameter('waitHours', itemIndex, 168));
+  const seconds = Math.round(hours * 3600);
+  if (!(seconds >= 1 && seconds <= 720 * 3600)) {
+    throw new NodeOperationError(this.getNode(), 'Limit Wait To must be between 0.01 and 720 hours', {
+      itemIndex,
+    });
+  }
+  const url = this.evaluateExpression('{{ $execution.resumeUrl }}', itemIndex);
+  if (typeof url !== 'string' || url === '') {
+    throw new NodeOperationError(this.getNode(), 'This execution cannot be resumed, so it cannot wait', {
+      itemIndex,
+    });
+  }
+  return { url, seconds };
+}
+
+/** Asks n8n to put the execution to sleep once the node is done. A resume that comes before gets 409 and comes again. */
+export async function sleepUntil(this: IExecuteFunctions, { seconds }: Wait): Promise<void> {
+  await this.putExecutionToWait(new Date(Date.now() + seconds * 1000 + graceMs));
+}
+
+/** The one item with which a sleeping execution goes on: what the service says of the batch. */
+export function wake(this: IWebhookFunctions): IWebhookResponseData {
+  const said = this.getBodyData() as IDataObject;
+  const json = { ...said, timedOut: said.type !== 'batch.ended' };
+  return { webhookResponse: { resumed: true }, workflowData: [[{ json, pairedItem: { item: 0 } }]] };
+}
