@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -10,9 +10,12 @@ import { startCuttingProxy } from '../test/e2e/cutting-proxy.ts';
 import { installN8n } from '../test/e2e/install.ts';
 import { installPackage, prepareN8n } from '../test/e2e/n8n.ts';
 import { call, seedCampaign, startProvider } from '../test/e2e/seed.ts';
+import { startCallingBack } from '../test/e2e/waiting.ts';
 import {
+  byWebhook,
   credential,
   credentialId,
+  dispatchAndWait,
   dispatchResearch,
   getContacts,
   getJob,
@@ -59,6 +62,8 @@ try {
   ends.push(() => stack.stop());
   const provider = await startProvider();
   ends.push(() => provider.stop());
+  const slow = await startCallingBack();
+  ends.push(() => slow.stop());
   const proxy = await startCuttingProxy(stack.url);
   ends.push(() => proxy.stop());
   const n8n = await prepareN8n(program, home, await emptyDatabase(stack.databaseUrl, 'n8n'));
@@ -66,10 +71,17 @@ try {
 
   const { campaignId, domains } = await seedCampaign(stack, 2_500);
   await call(stack, 'PUT', '/v1/providers/e2e', { kind: 'webhook', url: provider.url, batchSize: 100 });
+  const { secret } = await call<{ secret: string }>(stack, 'PUT', '/v1/providers/e2e-slow', {
+    kind: 'webhook',
+    url: slow.providerUrl,
+    batchSize: 2,
+  });
   const write = (name: string, content: unknown) => {
     writeFileSync(join(home, name), JSON.stringify(content));
     return join(home, name);
   };
+  const waitingFlow = (id: string, companies: string[]) =>
+    workflow(id, dispatchAndWait(campaignId, 'e2e-slow', companies, slow.wokenUrl), byWebhook(id));
   const outputOf = async (workflowId: string, node: string) => {
     const printed = await n8n.cli('execute', `--id=${workflowId}`, '--rawOutput');
     return outputItems(printed, node);
@@ -94,6 +106,9 @@ try {
         listJobs(stack.url),
         getJob(),
       ]),
+      waitingFlow('waits', domains.slice(0, 5)),
+      waitingFlow('waits-for-nothing', ['nobody.example']),
+      waitingFlow('waits-too-long', domains.slice(0, 2)),
     ]);
     await n8n.cli('import:workflow', `--input=${flows}`);
   });
@@ -171,8 +186,86 @@ try {
     assert.deepEqual((await pick('searchCampaigns', 'end TO')).results, [
       { name: 'End to end', value: campaignId },
     ]);
-    assert.deepEqual((await pick('searchProviders')).results, [{ name: 'e2e', value: 'e2e' }]);
+    assert.deepEqual((await pick('searchProviders')).results.map(({ value }) => value).sort(), [
+      'e2e',
+      'e2e-slow',
+    ]);
     assert.deepEqual((await pick('searchCampaigns', 'nothing of this name')).results, []);
+  });
+
+  /** Publishes a workflow and starts it, as a POST from outside does. */
+  const start = async (id: string) => {
+    const { versionId } = await n8n.rest<{ versionId: string }>('GET', `/rest/workflows/${id}`);
+    await n8n.rest('POST', `/rest/workflows/${id}/activate`, { versionId });
+    const post = () => fetch(`${n8n.url}/webhook/${id}`, { method: 'POST' }).then(({ ok }) => ok);
+    assert.ok(await until(post, 20_000, 500), `the webhook of ${id} answers`);
+  };
+  const statusOf = async (workflowId: string) => {
+    const filter = encodeURIComponent(JSON.stringify({ workflowId }));
+    const { results } = await n8n.rest<{ results: { status: string }[] }>(
+      'GET',
+      `/rest/executions?filter=${filter}`,
+    );
+    return results.map(({ status }) => status).join();
+  };
+  /** @returns what the workflow went on with, and when */
+  const wokenWithin = async (ms: number) => {
+    assert.ok(await until(() => slow.woken.length > 0, ms, 5), 'the execution went on');
+    const [first] = slow.woken.splice(0);
+    assert.ok(first);
+    return first;
+  };
+
+  await check('Wait for Completion sleeps until the last callback, and goes on with one item', async () => {
+    await start('waits');
+    assert.ok(await until(() => slow.asks.length === 3, 30_000));
+    assert.ok(await until(async () => (await statusOf('waits')) === 'waiting', 20_000, 200));
+    const calledBackAt = await slow.callBack(secret);
+    const { at, item } = await wokenWithin(30_000);
+    say(`       resumed ${Math.round(at - calledBackAt)} ms after the answer to the last callback`);
+    const { type, status, timedOut, items, counts: jobs, total } = item;
+    assert.deepEqual(
+      { type, status, timedOut, items, total },
+      { type: 'batch.ended', status: 'completed', timedOut: false, items: 1, total: 5 },
+    );
+    assert.equal((jobs as { completed: number }).completed, 5);
+    assert.ok(await until(async () => (await statusOf('waits')) === 'success', 20_000, 200));
+    const batch = await call<{ resume: object }>(stack, 'GET', `/v1/batches/${item.batchId}`);
+    assert.deepEqual(batch.resume, { state: 'done', attempts: 1, lastError: null });
+  });
+
+  await check('a dispatch with nothing to do does not sleep for ever', async () => {
+    const startedAt = performance.now();
+    await start('waits-for-nothing');
+    const { at, item } = await wokenWithin(30_000);
+    const path = `/v1/batches/${item.batchId}`;
+    const { resume } = await call<{ resume: { attempts: number } }>(stack, 'GET', path);
+    say(`       went on ${Math.round(at - startedAt)} ms after its start, at try ${resume.attempts}`);
+    assert.deepEqual([item.type, item.total, item.timedOut], ['batch.ended', 0, false]);
+  });
+
+  await check('a wait that reaches its limit goes on with an item that says so', async () => {
+    await start('waits-too-long');
+    assert.ok(await until(async () => (await statusOf('waits-too-long')) === 'waiting', 30_000, 200));
+    // An hour later, and the next minute.
+    const client = new pg.Client({ connectionString: stack.databaseUrl });
+    await client.connect();
+    await client.query(
+      "update research_batches set resume_by = now() - interval '1 second' where resume_state = 'waiting'",
+    );
+    await client.end();
+    await fetch(`${stack.lambdaEndpoint}/2015-03-31/functions/sweep/invocations`, { method: 'POST' });
+    const { item } = await wokenWithin(30_000);
+    assert.deepEqual([item.type, item.status, item.timedOut], ['batch.open', 'open', true]);
+  });
+
+  await check('no log of the service holds the URL of an execution', async () => {
+    const folder = join(home, 'stack', 'log');
+    const logs = readdirSync(folder).filter((name) => name !== 'postgres.log');
+    assert.ok(logs.includes('deliver.log'));
+    for (const name of logs) {
+      assert.doesNotMatch(readFileSync(join(folder, name), 'utf8'), /webhook-waiting|signature=/, name);
+    }
   });
 } catch (error) {
   counts.failed++;

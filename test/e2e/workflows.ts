@@ -13,11 +13,22 @@ interface Step {
   parameters: object;
 }
 
+const byHand: Step = { name: 'Start', type: 'n8n-nodes-base.manualTrigger', parameters: {} };
+
+/** Begun by a POST to `/webhook/<path>`, which is answered at once. */
+export const byWebhook = (path: string): Step => ({
+  name: 'Start',
+  type: 'n8n-nodes-base.webhook',
+  typeVersion: 2,
+  parameters: { path, httpMethod: 'POST', responseMode: 'onReceived', options: {} },
+});
+
 /** A workflow of steps one after another, begun by hand. */
-export function workflow(id: string, steps: Step[]) {
-  const all = [{ name: 'Start', type: 'n8n-nodes-base.manualTrigger', parameters: {} }, ...steps];
+export function workflow(id: string, steps: Step[], start = byHand) {
+  const all = [start, ...steps];
   const nodes = all.map(({ name, type = nodeType, typeVersion = 1, parameters }: Step, index) => ({
     id: `${id}-${index}`,
+    webhookId: `${id}-${index}`,
     name,
     type,
     typeVersion,
@@ -57,6 +68,32 @@ export function dispatchResearch(campaignId: string, provider: string, domains: 
       options: { priority: 3 },
     },
   };
+}
+
+/** A dispatch that puts the execution to sleep, and a report of what it went on with. */
+export function dispatchAndWait(
+  campaignId: string,
+  provider: string,
+  domains: string[],
+  wokenUrl: string,
+): Step[] {
+  const dispatch = dispatchResearch(campaignId, provider, domains);
+  return [
+    { ...dispatch, parameters: { ...dispatch.parameters, wait: true, waitHours: 1 } },
+    {
+      name: 'Report',
+      type: 'n8n-nodes-base.httpRequest',
+      typeVersion: 4.2,
+      parameters: {
+        method: 'POST',
+        url: wokenUrl,
+        sendBody: true,
+        specifyBody: 'json',
+        jsonBody: '={{ JSON.stringify({ ...$json, items: $input.all().length }) }}',
+        options: {},
+      },
+    },
+  ];
 }
 
 /** n8n's own HTTP Request node with our credential, for what the node does not have yet. */
