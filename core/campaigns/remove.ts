@@ -6,6 +6,8 @@ const jobsPerChunk = 1_000;
 const attemptsPerChunk = 5_000;
 /** Below deadlock_timeout (1 s): where a removal and a writer meet, the removal gives up, never the writer. */
 const lockTimeout = '500ms';
+/** A batch that somebody waits for stays so long at most, cancelled, until he was told. */
+const heldMinutes = 5;
 const lockTroubleCodes = new Set(['55P03', '40P01']);
 
 /** Where a walk in the order of a table's page index stands. */
@@ -84,6 +86,9 @@ async function finish(tx: Db, campaignId: string): Promise<() => Removal> {
   const [alone] = await tx.query(sql('removal.alone')`
     select id from campaigns where id = ${campaignId} and deleted_at is not null for update skip locked`);
   if (!alone) return () => 'blocked';
+  const [held] = await tx.query(sql('removal.held')`
+    select id from research_batches where campaign_id = ${campaignId} and ${isHeld} limit 1`);
+  if (held) return () => 'blocked';
   const late = await removeBatch(tx, campaignId, { batch: undefined, companyId: undefined });
   if (late.next) return () => 'more';
   for (const table of tables) {
@@ -93,6 +98,8 @@ async function finish(tx: Db, campaignId: string): Promise<() => Removal> {
   await tx.query(sql('removal.end')`delete from campaigns where id = ${campaignId}`);
   return () => 'gone';
 }
+
+const isHeld = sql.fragment`resume_state = 'due' and finished_at > now() - make_interval(mins => ${heldMinutes})`;
 
 /** Rows that another holds are passed over; the last step finds them. */
 async function removeRows(
@@ -129,6 +136,12 @@ async function removeBatch(tx: Db, campaignId: string, after: BatchPosition): Pr
     await tx.query(sql('removal.seal')`
       update research_batches set sealed_at = coalesce(sealed_at, now()), expanded_at = coalesce(expanded_at, now())
       where id = ${batch.id} and (sealed_at is null or expanded_at is null)`);
+    // Whoever sleeps until its end is woken: the sweep sends the resume.
+    await tx.query(sql('removal.resume')`
+      update research_batches
+      set status = 'cancelled', finished_at = now(), updated_at = now(),
+        resume_state = 'due', resume_at = now(), resume_feed_at = now()
+      where id = ${batch.id} and resume_state = 'waiting'`);
   }
   const [last] = await tx.query<{ companyId: string; jobs: number; attempts: number }>(sql('removal.jobs')`
     with chunk as materialized (
@@ -148,6 +161,10 @@ async function removeBatch(tx: Db, campaignId: string, after: BatchPosition): Pr
     from chunk order by company_id desc limit 1`);
   if (last?.attempts === attemptsPerChunk) return { next: after };
   if (last?.jobs === jobsPerChunk) return { next: { batch: after.batch, companyId: last.companyId } };
-  await tx.query(sql('removal.empty_batch')`delete from research_batches where id = ${batch.id}`);
+  await tx.query(
+    sql(
+      'removal.empty_batch',
+    )`delete from research_batches where id = ${batch.id} and not coalesce(${isHeld}, false)`,
+  );
   return { next: { batch, companyId: undefined } };
 }

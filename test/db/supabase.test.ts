@@ -48,6 +48,8 @@ test('a signed-in user reads his own rows in the browser, and no secret', async 
     { user_id: mine.tenantId },
   ]);
   expect(await asBrowser('authenticated', theirs.tenantId, companies)).toHaveLength(3);
+  const batches = sql('test.batches')`select id, status, total, resume_state from research_batches`;
+  expect(await asBrowser('authenticated', mine.tenantId, batches)).toEqual([]);
   expect(
     await asBrowser(
       'authenticated',
@@ -65,6 +67,7 @@ test.each([
   sql('test.write')`delete from companies`,
   sql('test.write')`truncate contacts`,
   sql('test.read')`select hash from api_keys`,
+  sql('test.read')`select resume_url from research_batches`,
   sql('test.read')`select name from aim_migrations`,
 ])('a signed-in user may not: $text', async (statement) => {
   const { tenantId } = await aWorld(owner, { companies: 1 });

@@ -1,3 +1,4 @@
+import { deleteCampaign } from '../../core/campaigns/delete.ts';
 import { sql } from '../../core/db/sql.ts';
 import { guardedAgent } from '../../core/http/guard.ts';
 import { endBatches } from '../../core/research/batches.ts';
@@ -6,6 +7,7 @@ import { settle } from '../../core/research/settle.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { claimResumes } from '../../core/resumes/claim.ts';
 import { deliverResumes } from '../../core/resumes/deliver.ts';
+import { sendDueResumes } from '../../core/resumes/send.ts';
 import { settleResumes } from '../../core/resumes/settle.ts';
 import { aConveyor } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -300,6 +302,55 @@ test('a batch past its deadline resumes who waits', async () => {
   await sweep(conveyor.deps, plenty);
   await deliver();
   expect(waiting.resumed).toMatchObject([{ body: { status: 'completed', counts: { failed: 3 } } }]);
+});
+
+test('deleting a campaign tells who waits that the batch was cancelled, before it is gone', async () => {
+  const waiting = await waits();
+  const { batchId, campaignId, tenantId } = await aBatch(waiting.url, { drained: false });
+  await deleteCampaign({ db: db.asApi.forTenant(tenantId) }, tenantId, campaignId);
+  expect(await rowOf(batchId)).toMatchObject({ status: 'cancelled', state: 'due' });
+  await sweep(conveyor.deps, plenty);
+  await deliver();
+  expect(waiting.resumed).toMatchObject([{ body: { type: 'batch.ended', batchId, status: 'cancelled' } }]);
+  await sweep(conveyor.deps, plenty);
+  expect(await rowOf(batchId)).toBeUndefined();
+  expect(await db.query(sql('test.gone')`select id from campaigns where id = ${campaignId}`)).toEqual([]);
+});
+
+test('a deleted campaign does not wait for long for somebody who cannot be told', async () => {
+  const { batchId, campaignId, tenantId } = await aBatch((await waits(() => 500)).url, { drained: false });
+  await deleteCampaign({ db: db.asApi.forTenant(tenantId) }, tenantId, campaignId);
+  await db.query(sql('test.later')`
+    update research_batches set finished_at = now() - interval '5 minutes' where id = ${batchId}`);
+  await sweep(conveyor.deps, plenty);
+  expect(await db.query(sql('test.gone')`select id from campaigns where id = ${campaignId}`)).toEqual([]);
+});
+
+test('the sweep finds what is due, and what waited for too long, by index', async () => {
+  const { tenantId, campaignId, provider } = await aBatch((await waits()).url);
+  await db.query(sql('test.many')`
+    insert into research_batches (user_id, campaign_id, provider_id, kind, resume_url, resume_state, resume_at,
+      resume_feed_at, resume_by)
+    select ${tenantId}, ${campaignId}, ${provider.id}, 'company', case when n % 3 < 2 then 'https://a.example/' end,
+      case n % 3 when 0 then 'due' when 1 then 'waiting' else 'none' end,
+      case when n % 3 = 0 then now() end, case when n % 3 = 0 then now() + n * interval '1 second' end,
+      case when n % 3 = 1 then now() + n * interval '1 second' end
+    from generate_series(1, 30000) n`);
+  await db.query(sql('test.analyze')`analyze research_batches`);
+  const plans: string[] = [];
+  const explaining = {
+    ...conveyor.deps.db,
+    async query<Result>(statement: Parameters<typeof db.query>[0]) {
+      const text = `explain (format json) ${statement.text}`;
+      plans.push(JSON.stringify(await db.asWorker.query({ ...statement, text })));
+      return db.asWorker.query<Result>(statement);
+    },
+  };
+  await sendDueResumes({ ...conveyor.deps, db: explaining }, { hasTime: () => true });
+  expect(plans).toHaveLength(2);
+  expect(plans[0]).toContain('research_batches_resume_by');
+  expect(plans[1]).toContain('research_batches_resume_due');
+  for (const plan of plans) expect(plan).not.toMatch(/Seq Scan|"Sort"/);
 });
 
 test('nothing of the URL is logged', async () => {
