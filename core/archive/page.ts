@@ -1,0 +1,73 @@
+import { type Fragment, sql } from '../db/sql.ts';
+import type { ArchivedTable } from './chunk.ts';
+
+/** Where a walk stands: in the order of a page index or, for jobs and attempts, at a company of a batch. */
+export interface Position {
+  createdAt: string;
+  id: string;
+  companyId: string | null;
+}
+
+const firstId = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * The next rows of a campaign as `page (n, job, value)`, n from 1 in their order, and `reached (n, created_at, id,
+ * company_id)`, the position after each of them; for attempts n of `reached` counts jobs, which is `page.job`.
+ */
+export function nextRows(
+  table: ArchivedTable,
+  campaignId: string,
+  after: Position | null,
+  values: Fragment,
+  limit: number,
+): Fragment {
+  if (table === 'research_jobs') {
+    return sql.fragment`
+      page as materialized (
+        select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, 0 as job, ${values} as value,
+          t.batch_at as created_at, t.batch_id as id, t.company_id
+        from (${jobs(campaignId, after, limit)}) t
+      ), reached as (select n, created_at, id, company_id from page)`;
+  }
+  if (table === 'research_attempts') {
+    return sql.fragment`
+      reached as materialized (
+        select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, t.batch_at as created_at,
+          t.batch_id as id, t.company_id, t.id as job_id
+        from (${jobs(campaignId, after, limit)}) t
+      ), page as materialized (
+        select row_number() over (order by reached.n, t.started_at, t.id) as n, reached.n as job, ${values} as value
+        from reached join research_attempts t on t.job_id = reached.job_id
+        order by reached.n, t.started_at, t.id limit ${limit}
+      )`;
+  }
+  return sql.fragment`
+    page as materialized (
+      select row_number() over (order by t.created_at, t.id) as n, 0 as job, ${values} as value, t.created_at, t.id
+      from ${sql.identifier(table)} t
+      where t.campaign_id = ${campaignId}
+        and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
+      order by t.created_at, t.id limit ${limit}
+    ), reached as (select n, created_at, id, null::uuid as company_id from page)`;
+}
+
+/** The rest of the batch at hand, then the batches behind it: a walk over all would begin among dead rows. */
+function jobs(campaignId: string, after: Position | null, limit: number): Fragment {
+  return sql.fragment`
+    (
+      select b.created_at as batch_at, j.*
+      from research_batches b join research_jobs j on j.batch_id = b.id
+      where b.id = ${after?.id ?? null}::uuid and j.company_id > ${after?.companyId ?? firstId}::uuid
+      order by j.company_id limit ${limit}
+    ) union all (
+      select b.created_at as batch_at, j.*
+      from research_batches b
+      cross join lateral (
+        select * from research_jobs where batch_id = b.id order by company_id limit ${limit}
+      ) j
+      where b.campaign_id = ${campaignId}
+        and (b.created_at, b.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
+      order by b.created_at, b.id, j.company_id limit ${limit}
+    )
+    order by batch_at, batch_id, company_id limit ${limit}`;
+}

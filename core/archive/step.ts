@@ -1,0 +1,92 @@
+import type { Db } from '../db/connect.ts';
+import { type Statement, sql } from '../db/sql.ts';
+import { type Pace, politePace } from './pace.ts';
+import type { Archive, Progress, Totals } from './progress.ts';
+
+export interface Deps {
+  /** As aim_worker: only that role passes the guard. */
+  db: Db;
+  log: { info(event: string, fields: Record<string, unknown>): void };
+  clock: () => number;
+  sleep: (ms: number) => Promise<unknown>;
+}
+
+export interface RunOptions {
+  /** How long this invocation may still run. */
+  remainingMs: () => number;
+  pace?: Pace;
+}
+
+export interface Ran {
+  /** Nothing is left to do, also when the campaign was deleted meanwhile. */
+  done: boolean;
+  /** Moved by this run. */
+  rows: number;
+}
+
+export interface Held {
+  id: string;
+  tenantId: string;
+  state: Archive['state'];
+  totals: Totals;
+  progress: Partial<Progress>;
+  checksum: Buffer | null;
+  deleted: boolean;
+}
+
+export interface Step {
+  rows: number;
+  chunks: number;
+  done: boolean;
+}
+
+/** No transaction is begun that the time left may be too short for. */
+const reserveMs = 5_000;
+
+/**
+ * Takes the archive for this transaction: two runners move in turns, each from where the other got to. Names the
+ * campaign, so that the guard lets this transaction through.
+ */
+export async function holdArchive(tx: Db, archiveId: string): Promise<Held | undefined> {
+  await tx.query(sql('archive.pass')`
+    select set_config('aim.archiver', ${archiveId}, true), set_config('timezone', 'UTC', true),
+      set_config('jit', 'off', true)`);
+  const [held] = await tx.query<Held>(sql('archive.lock')`
+    select a.id, a.user_id as "tenantId", a.state, a.totals, a.progress, a.checksum,
+      not exists (select from campaigns c where c.id = a.id and c.deleted_at is null) as deleted
+    from archived_campaigns a where a.id = ${archiveId} for update`);
+  return held;
+}
+
+export async function saveProgress(tx: Db, archiveId: string, progress: Progress): Promise<void> {
+  await tx.query(sql('archive.progress')`
+    update archived_campaigns set progress = ${JSON.stringify(progress)}::jsonb, updated_at = clock_timestamp()
+    where id = ${archiveId}`);
+}
+
+/** What a reader does at the same time. */
+const probe: Statement = sql('archive.probe')`select id from campaigns where not archived limit 1`;
+
+/** Does step after step, each in a transaction of its own, until done or out of time. */
+export async function repeat(
+  { db, clock, sleep }: Deps,
+  { remainingMs, pace = politePace() }: RunOptions,
+  step: (tx: Db, options: { chunks: number; ms: number }) => Promise<Step>,
+): Promise<Ran> {
+  let rows = 0;
+  // Of the transaction before, whose end it could not write down itself.
+  let ms = 0;
+  while (remainingMs() > reserveMs) {
+    const begun = clock();
+    const { chunks } = pace;
+    const moved = await db.transaction((tx) => step(tx, { chunks, ms }));
+    const ended = clock();
+    rows += moved.rows;
+    if (moved.done) return { done: true, rows };
+    await db.query(probe);
+    const wait = pace.after({ ms: ended - begun, chunks: moved.chunks }, clock() - ended);
+    if (wait >= 1) await sleep(wait);
+    ms = clock() - begun;
+  }
+  return { done: false, rows };
+}
