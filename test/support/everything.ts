@@ -56,7 +56,15 @@ export async function oneOfEverything(db: Db, mark: string) {
     values (${tenantId}, 'research', ${mark}, ${Buffer.from(mark)}, ${mark}, 'unreadable', ${mark}) returning id`);
   await db.query(t`
     insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
-    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)}, jsonb_build_array(${mark}::text))`);
+    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)}, jsonb_build_array(jsonb_build_object(
+      'id', ${contactId}::uuid, 'campaign_id', ${campaignId}::uuid, 'full_name', ${mark}::text, 'email', ${`ada@${mark}.example`}::text)))`);
+  await db.query(t`insert into archive_policies (user_id, idle_days) values (${tenantId}, 30)`);
+  const eventId = await one(t`
+    insert into archive_events (user_id, campaign_id, action, outcome, reason, error_code, error_message)
+    values (${tenantId}, ${campaignId}, 'archive', 'failed', 'idle', ${mark}, ${mark}) returning id`);
+  const erasureId = await one(t`
+    insert into erasures (user_id, email_hash, finished_at) values (${tenantId}, sha256(${Buffer.from(mark)}::bytea), now())
+    returning id`);
   await db.query(t`
     insert into idempotency_keys (user_id, key, request_hash) values (${tenantId}, ${mark}, ${Buffer.alloc(32)})`);
   await db.query(t`
@@ -83,6 +91,8 @@ export async function oneOfEverything(db: Db, mark: string) {
       prospectId,
       subscriptionId,
       archiveId,
+      eventId,
+      erasureId,
       deadLetterId,
       providerId: provider.id,
     },

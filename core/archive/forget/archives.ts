@@ -1,0 +1,2 @@
+import type { Walk } from './live.ts';
+export const archiveWalks: Record<string, Walk> = {};
