@@ -4,6 +4,7 @@ import { claimRun, LeaseLost, note, saveRun } from '../../core/archive/nightly/r
 import type { Db } from '../../core/db/connect.ts';
 import { type Statement, sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { anArchive } from './archived.ts';
 import { aCampaign, aTenant, aWorld, someCompanies } from '../support/factories.ts';
 
 const t = sql('t');
@@ -173,5 +174,145 @@ describe('one run at a time', () => {
     expect(run).toEqual({ rows: 0, archived: 0 });
     await note(db.asWorker, taker, outcome);
     expect(await db.query(t`select rows, archived from archive_runs`)).toEqual([{ rows: 7, archived: 1 }]);
+  });
+});
+
+describe('the purge', () => {
+  const archives = async () => (await db.query<{ id: string }>(t`select id from archived_campaigns`)).map(({ id }) => id);
+  const keptSince = (id: string, days: number) =>
+    db.query(t`update archived_campaigns set archived_at = now() - make_interval(days => ${days}) where id = ${id}`);
+
+  test('takes archives past retention away, campaign and chunks and index, and no others', async () => {
+    const { tenantId } = await aWorld(db, { companies: 0 });
+    const stranger = await aTenant(db);
+    await policy(tenantId, { retention: 30 });
+    const [old, young, foreign] = [
+      await anArchive(db, tenantId),
+      await anArchive(db, tenantId),
+      await anArchive(db, stranger),
+    ].map(({ campaignId }) => campaignId);
+    for (const id of [old, foreign]) await keptSince(id ?? '', 31);
+    await keptSince(young ?? '', 29);
+    const { run, logged } = aNight();
+    expect(await run()).toMatchObject({ state: 'finished', report: { purged: 1, failed: 0, rows: 12 } });
+    expect((await archives()).sort()).toEqual([young, foreign].sort());
+    expect(await db.query(t`select archive_id from archive_chunks where archive_id = ${old}`)).toEqual([]);
+    expect(await db.query(t`select archive_id from archive_lookup where archive_id = ${old}`)).toEqual([]);
+    const [campaign] = await db.query(t`select deleted_at is not null as deleted from campaigns where id = ${old}`);
+    expect(campaign).toEqual({ deleted: true });
+    expect(logged.find(({ event }) => event === 'archive.run')?.fields).toMatchObject({ purged: 1 });
+    expect(await db.query(t`select campaign_id, action, outcome, reason, rows from archive_events`)).toEqual([
+      { campaign_id: old, action: 'purge', outcome: 'done', reason: 'retention', rows: 12 },
+    ]);
+    expect(await aNight().run()).toMatchObject({ state: 'finished', report: { purged: 0, rows: 0 } });
+  });
+
+  test('takes the archive of a deleted campaign along, whatever the policy', async () => {
+    const { tenantId } = await aWorld(db, { companies: 0 });
+    const { campaignId } = await anArchive(db, tenantId);
+    await db.query(t`update campaigns set deleted_at = now() where id = ${campaignId}`);
+    expect(await aNight().run()).toMatchObject({ state: 'finished', report: { purged: 1 } });
+    expect(await archives()).toEqual([]);
+  });
+
+  test('one archive that cannot go does not hold up the others, and its tenant reads why', async () => {
+    const { tenantId } = await aWorld(db, { companies: 0 });
+    await policy(tenantId, { retention: 1 });
+    const ids = [];
+    for (let n = 0; n < 3; n++) ids.push((await anArchive(db, tenantId)).campaignId);
+    for (const [n, id] of ids.entries()) await keptSince(id, 30 - n);
+    await db.query({
+      statement: 't',
+      text: `create function refuse() returns trigger language plpgsql as $$ begin
+          if old.archive_id = '${ids[0]}' then raise exception 'secret@row.example' using errcode = '23000'; end if;
+          return old; end $$;
+        create trigger refuse before delete on archive_chunks for each row execute function refuse()`,
+      values: [],
+    } as Statement);
+    const { run, logged } = aNight();
+    expect(await run()).toMatchObject({ state: 'finished', report: { purged: 2, failed: 1 } });
+    expect(await archives()).toEqual([ids[0]]);
+    const [failed] = await db.query<{ error_code: string }>(t`
+      select error_code, error_message from archive_events where outcome = 'failed' and campaign_id = ${ids[0]}`);
+    expect(failed?.error_code).toBe('23000');
+    expect(JSON.stringify([failed, logged])).not.toContain('secret@row.example');
+    expect(logged.find(({ event }) => event === 'archive.failed')?.fields).toMatchObject({ campaignId: ids[0] });
+  });
+});
+
+describe('a run that is longer than one invocation', () => {
+  /** A clock that leaves time for so many questions. */
+  const forSteps = (steps: number) => () => (steps-- > 0 ? 600_000 : 0);
+
+  async function manyArchives(count: number) {
+    const tenantId = await aTenant(db);
+    await policy(tenantId, { retention: 1 });
+    for (let n = 0; n < count; n++) await anArchive(db, tenantId, { companies: 1 });
+    await db.query(t`update archived_campaigns set archived_at = now() - interval '9 days'`);
+    return tenantId;
+  }
+
+  test('hands over until all is done, in one run with one report', async () => {
+    await manyArchives(6);
+    const { run, invoked, logged } = aNight();
+    let end = await run(undefined, { remainingMs: forSteps(6) });
+    for (; end.state === 'continued'; end = await run(invoked.at(-1)?.leaseId, { remainingMs: forSteps(6) })) {
+      expect(invoked.length).toBeLessThan(30);
+    }
+    expect(invoked.length).toBeGreaterThan(2);
+    expect(end).toMatchObject({
+      state: 'finished',
+      report: { purged: 6, failed: 0, invocations: invoked.length + 1 },
+    });
+    expect(logged.filter(({ event }) => event === 'archive.run')).toHaveLength(1);
+    expect(await db.query(t`select state from archive_runs`)).toEqual([{ state: 'finished' }]);
+  });
+
+  test('stops where it got nowhere, and does not call itself', async () => {
+    await manyArchives(1);
+    const { run, invoked, logged } = aNight();
+    expect(await run(undefined, { remainingMs: () => 10_000 })).toMatchObject({
+      state: 'stopped',
+      reason: 'no_progress',
+    });
+    expect(invoked).toEqual([]);
+    expect(logged).toMatchObject([{ event: 'archive.stopped', fields: { reason: 'no_progress' } }]);
+    // The next night begins anew.
+    expect(await run()).toMatchObject({ state: 'finished', report: { purged: 1, invocations: 1 } });
+  });
+
+  test('stops after too many invocations', async () => {
+    await manyArchives(6);
+    const { run, invoked } = aNight();
+    const options = { invocationsAtMost: 2 };
+    expect(await run(undefined, { ...options, remainingMs: forSteps(6) })).toEqual({ state: 'continued' });
+    expect(await run(invoked[0]?.leaseId, { ...options, remainingMs: forSteps(6) })).toMatchObject({
+      state: 'stopped',
+      reason: 'too_many_invocations',
+    });
+    expect(invoked).toHaveLength(1);
+  });
+
+  test('whose lease is taken while it works stops, and the other goes on', async () => {
+    const tenantId = await manyArchives(3);
+    const night = aNight();
+    let stolen = false;
+    const { deps } = night;
+    const stealing: Db = {
+      query: async <Row>(statement: Statement) => {
+        const rows = await db.asWorker.query<Row>(statement);
+        if (!stolen && statement.statement === 'archive.purge.end') {
+          stolen = true;
+          await db.query(t`update archive_runs set lease_until = now() - interval '1 second'`);
+          await claimRun(db.asWorker, undefined, -1);
+        }
+        return rows;
+      },
+      transaction: (work) => db.asWorker.transaction(work),
+    };
+    expect(await nightly({ ...deps, db: stealing }, {}, { remainingMs: () => 600_000 })).toEqual({ state: 'lost' });
+    expect(await db.query(t`select purged from archive_runs`)).toEqual([{ purged: 0 }]);
+    expect(await night.run()).toMatchObject({ state: 'finished', report: { purged: 2 } });
+    expect(await db.query(t`select id from archived_campaigns where user_id = ${tenantId}`)).toEqual([]);
   });
 });
