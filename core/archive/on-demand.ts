@@ -10,8 +10,6 @@ import { type ArchiveDeps, finish } from './work.ts';
 const marginMs = 15_000;
 /** Calls for one task, one after the other: at 15 minutes each these are two days. */
 const maxTimes = 200;
-/** Where another is at the same work: how long to wait, and how many times. */
-const waitMs = 2_000;
 
 export interface TaskDeps extends ArchiveDeps {
   invokeSelf: InvokeArchive;
@@ -58,7 +56,7 @@ async function attempt(
         await note(deps.db, task, rows, deps.clock() - startedAt);
         return { done: true, rows, moved: rows };
       }
-      if (remainingMs() <= waitMs || slice.rows === 0) return { done: false, rows, moved: rows };
+      if (remainingMs() <= 0 || slice.rows === 0) return { done: false, rows, moved: rows };
     }
   } catch (error) {
     const code = error instanceof AimError ? error.code : (error as { code?: unknown }).code;
@@ -76,6 +74,8 @@ async function attempt(
       action: task.task,
       code: failure.code,
     });
+    // What our own errors say does not change by itself; anything else Lambda tries again.
+    if (error instanceof AimError && !error.retryable) return { done: false, rows, moved: 0 };
     throw error;
   }
 }

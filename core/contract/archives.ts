@@ -168,3 +168,6 @@ export const Erasure = z
   })
   .meta({ id: 'Erasure' });
 export type Erasure = z.infer<typeof Erasure>;
+export const ErasureQuery = z.strictObject({ limit, cursor });
+export type ErasureQuery = z.infer<typeof ErasureQuery>;
+export const ErasurePage = pageOf(Erasure).meta({ id: 'ErasurePage' });

@@ -1,6 +1,6 @@
 import { createRoute, z } from '@hono/zod-openapi';
 import type { Context } from 'hono';
-import { getErasure, startErasure } from '../../core/archive/forget/erase.ts';
+import { getErasure, listErasures, startErasure } from '../../core/archive/forget/erase.ts';
 import { listEvents } from '../../core/archive/read/events.ts';
 import { exportArchive } from '../../core/archive/read/export.ts';
 import { findArchived } from '../../core/archive/read/find.ts';
@@ -26,6 +26,8 @@ import {
   ArchiveRequest,
   ArchiveSearchQuery,
   Erasure,
+  ErasurePage,
+  ErasureQuery,
   ErasureRequest,
   RestoreRequest,
 } from '../../core/contract/archives.ts';
@@ -154,6 +156,13 @@ const erase = createRoute({
     ...writeProblems,
   },
 });
+const erasures = createRoute({
+  ...read,
+  path: '/v1/erasures',
+  summary: 'List erasures, newest first; whom they forgot they do not say',
+  request: { query: ErasureQuery },
+  responses: { 200: json(ErasurePage, 'A page of erasures.'), ...problems },
+});
 const erasure = createRoute({
   ...read,
   path: '/v1/erasures/{id}',
@@ -264,6 +273,9 @@ export const archives = router()
       });
     }
     return c.json(answer.body, 202);
+  })
+  .openapi(erasures, async (c) => {
+    return c.json(await listErasures(c.get('deps'), c.get('caller').tenantId, c.req.valid('query')), 200);
   })
   .openapi(erasure, async (c) => {
     return c.json(await getErasure(c.get('deps'), c.get('caller').tenantId, c.req.valid('param').id), 200);

@@ -5,7 +5,11 @@ import { aCampaign, someCompanies } from '../support/factories.ts';
 const t = sql('t');
 
 /** A campaign in the archive: `companies` companies, and as many contacts `person-N@MARK.example`. */
-export async function anArchive(db: Db, tenantId: string, { companies = 3, mark = 'acme', name = 'Old one' } = {}) {
+export async function anArchive(
+  db: Db,
+  tenantId: string,
+  { companies = 3, mark = 'acme', name = 'Old one' } = {},
+) {
   const campaignId = await aCampaign(db, tenantId, { name });
   const companyIds = await someCompanies(db, tenantId, campaignId, companies);
   await db.query(t`

@@ -1,11 +1,11 @@
-import { nightly } from '../../core/archive/nightly.ts';
 import { dueCampaigns } from '../../core/archive/nightly/due.ts';
 import { claimRun, LeaseLost, note, saveRun } from '../../core/archive/nightly/run.ts';
+import { nightly } from '../../core/archive/nightly.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { type Statement, sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { anArchive } from './archived.ts';
 import { aCampaign, aTenant, aWorld, someCompanies } from '../support/factories.ts';
+import { anArchive } from './archived.ts';
 
 const t = sql('t');
 let db: TestDatabase;
@@ -35,7 +35,10 @@ function aNight(at: Db = db.asWorker) {
   return { deps, run, logged, invoked };
 }
 
-const policy = (tenantId: string, given: { idle?: number; ended?: number; closed?: boolean; retention?: number }) =>
+const policy = (
+  tenantId: string,
+  given: { idle?: number; ended?: number; closed?: boolean; retention?: number },
+) =>
   db.query(t`insert into archive_policies (user_id, idle_days, ended_days, closed, retention_days)
     values (${tenantId}, ${given.idle ?? null}, ${given.ended ?? null}, ${given.closed ?? false}, ${given.retention ?? null})`);
 
@@ -50,7 +53,12 @@ async function anOldCampaign(tenantId: string, days: number): Promise<string> {
   await db.query(t`update contacts set updated_at = ${then} where campaign_id = ${id}`);
   return id;
 }
-async function aBatch(tenantId: string, campaignId: string, providerId: string, endedDays: number | undefined) {
+async function aBatch(
+  tenantId: string,
+  campaignId: string,
+  providerId: string,
+  endedDays: number | undefined,
+) {
   await db.query(t`
     insert into research_batches (user_id, campaign_id, provider_id, kind, status, sealed_at, expanded_at, finished_at, updated_at)
     select ${tenantId}, ${campaignId}, ${providerId}, 'company', case when ended is null then 'open' else 'completed' end,
@@ -58,7 +66,10 @@ async function aBatch(tenantId: string, campaignId: string, providerId: string, 
     from (select now() - make_interval(days => ${endedDays ?? null}::int) as ended) x`);
 }
 const due = async () =>
-  (await dueCampaigns(db.asWorker, { startedAt: '2999-01-01' }, undefined)).due.map(({ id, reason }) => [id, reason]);
+  (await dueCampaigns(db.asWorker, { startedAt: '2999-01-01' }, undefined)).due.map(({ id, reason }) => [
+    id,
+    reason,
+  ]);
 
 describe('what is due', () => {
   test('idle for longer than the policy says, those first that were not changed for longest', async () => {
@@ -157,7 +168,9 @@ describe('one run at a time', () => {
   });
 
   test('of two hundred that come at once one gets it', async () => {
-    const claims = await Promise.all(Array.from({ length: 200 }, () => claimRun(db.asWorker, undefined, 60_000)));
+    const claims = await Promise.all(
+      Array.from({ length: 200 }, () => claimRun(db.asWorker, undefined, 60_000)),
+    );
     expect(claims.filter((run) => run !== undefined)).toHaveLength(1);
   });
 
@@ -178,9 +191,12 @@ describe('one run at a time', () => {
 });
 
 describe('the purge', () => {
-  const archives = async () => (await db.query<{ id: string }>(t`select id from archived_campaigns`)).map(({ id }) => id);
+  const archives = async () =>
+    (await db.query<{ id: string }>(t`select id from archived_campaigns`)).map(({ id }) => id);
   const keptSince = (id: string, days: number) =>
-    db.query(t`update archived_campaigns set archived_at = now() - make_interval(days => ${days}) where id = ${id}`);
+    db.query(
+      t`update archived_campaigns set archived_at = now() - make_interval(days => ${days}) where id = ${id}`,
+    );
 
   test('takes archives past retention away, campaign and chunks and index, and no others', async () => {
     const { tenantId } = await aWorld(db, { companies: 0 });
@@ -198,7 +214,9 @@ describe('the purge', () => {
     expect((await archives()).sort()).toEqual([young, foreign].sort());
     expect(await db.query(t`select archive_id from archive_chunks where archive_id = ${old}`)).toEqual([]);
     expect(await db.query(t`select archive_id from archive_lookup where archive_id = ${old}`)).toEqual([]);
-    const [campaign] = await db.query(t`select deleted_at is not null as deleted from campaigns where id = ${old}`);
+    const [campaign] = await db.query(
+      t`select deleted_at is not null as deleted from campaigns where id = ${old}`,
+    );
     expect(campaign).toEqual({ deleted: true });
     expect(logged.find(({ event }) => event === 'archive.run')?.fields).toMatchObject({ purged: 1 });
     expect(await db.query(t`select campaign_id, action, outcome, reason, rows from archive_events`)).toEqual([
@@ -236,7 +254,9 @@ describe('the purge', () => {
       select error_code, error_message from archive_events where outcome = 'failed' and campaign_id = ${ids[0]}`);
     expect(failed?.error_code).toBe('23000');
     expect(JSON.stringify([failed, logged])).not.toContain('secret@row.example');
-    expect(logged.find(({ event }) => event === 'archive.failed')?.fields).toMatchObject({ campaignId: ids[0] });
+    expect(logged.find(({ event }) => event === 'archive.failed')?.fields).toMatchObject({
+      campaignId: ids[0],
+    });
   });
 });
 
@@ -256,7 +276,11 @@ describe('a run that is longer than one invocation', () => {
     await manyArchives(6);
     const { run, invoked, logged } = aNight();
     let end = await run(undefined, { remainingMs: forSteps(6) });
-    for (; end.state === 'continued'; end = await run(invoked.at(-1)?.leaseId, { remainingMs: forSteps(6) })) {
+    for (
+      ;
+      end.state === 'continued';
+      end = await run(invoked.at(-1)?.leaseId, { remainingMs: forSteps(6) })
+    ) {
       expect(invoked.length).toBeLessThan(30);
     }
     expect(invoked.length).toBeGreaterThan(2);
@@ -310,7 +334,9 @@ describe('a run that is longer than one invocation', () => {
       },
       transaction: (work) => db.asWorker.transaction(work),
     };
-    expect(await nightly({ ...deps, db: stealing }, {}, { remainingMs: () => 600_000 })).toEqual({ state: 'lost' });
+    expect(await nightly({ ...deps, db: stealing }, {}, { remainingMs: () => 600_000 })).toEqual({
+      state: 'lost',
+    });
     expect(await db.query(t`select purged from archive_runs`)).toEqual([{ purged: 0 }]);
     expect(await night.run()).toMatchObject({ state: 'finished', report: { purged: 2 } });
     expect(await db.query(t`select id from archived_campaigns where user_id = ${tenantId}`)).toEqual([]);

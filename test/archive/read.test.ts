@@ -79,14 +79,20 @@ test('an email is found in whatever case, in contacts and prospects, over all ar
       [second.campaignId, 'Second', 'contact', 'Person-2@sought.example'],
     ].sort((a, b) => ((a[0] ?? '') < (b[0] ?? '') ? -1 : 1)),
   );
-  const prospect = (await client.get(`/v1/archives/search?email=${first.companyIds[1]}@found.example`)).body.data;
+  const prospect = (await client.get(`/v1/archives/search?email=${first.companyIds[1]}@found.example`)).body
+    .data;
   expect(prospect).toMatchObject([{ entity: 'prospect', archiveId: first.campaignId }]);
-  expect((await client.get('/v1/archives/search?email=nobody@sought.example')).body).toEqual({ data: [], next: null });
+  expect((await client.get('/v1/archives/search?email=nobody@sought.example')).body).toEqual({
+    data: [],
+    next: null,
+  });
 });
 
 test('a domain is found in companies and in addresses, page by page', async () => {
   const { campaignId } = await anArchive(db, client.tenantId, { mark: 'domained', companies: 2500 });
-  const hits: Json[] = await client.walk('/v1/archives/search?domain=https://www.Domained.example/x&limit=300');
+  const hits: Json[] = await client.walk(
+    '/v1/archives/search?domain=https://www.Domained.example/x&limit=300',
+  );
   expect(hits.filter((hit) => hit.archiveId === campaignId)).toHaveLength(2500);
   expect(new Set(hits.map((hit) => hit.row.id)).size).toBe(2500);
   const company = await client.walk('/v1/archives/search?domain=company-2400.example&limit=10');
@@ -173,7 +179,13 @@ test('a policy is set as a whole, shown again, and is nobody elses', async () =>
   });
   await client.put('/v1/archive-policy', { idleDays: 30, closed: true });
   const set = await client.put('/v1/archive-policy', { retentionDays: 700 });
-  expect(set.body).toEqual({ idleDays: null, endedDays: null, closed: false, retentionDays: 700, version: 2 });
+  expect(set.body).toEqual({
+    idleDays: null,
+    endedDays: null,
+    closed: false,
+    retentionDays: 700,
+    version: 2,
+  });
   expect((await client.get('/v1/archive-policy')).body).toEqual(set.body);
   expect((await other.get('/v1/archive-policy')).body.version).toBeNull();
   expect((await client.put('/v1/archive-policy', { idleDays: 0 })).status).toBe(400);

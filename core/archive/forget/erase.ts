@@ -1,6 +1,9 @@
-import type { Erasure } from '../../contract/archives.ts';
+import type { Erasure, ErasureQuery } from '../../contract/archives.ts';
+import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
-import { utc } from '../../db/sorts.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
+import { ofTenant } from '../../db/scope.ts';
+import { created, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 import { type ArchiveDeps, finish } from '../work.ts';
@@ -14,8 +17,28 @@ const maxPasses = 10;
 /** Somebody holds what is to be changed: a writer, or an archive that is under way. */
 const lockTroubleCodes = new Set(['55P03', '40P01']);
 
-const columns = sql.fragment`id, case when finished_at is null then 'running' else 'done' end as state, counts,
-  ${utc(sql.fragment`created_at`)} as "createdAt", ${utc(sql.fragment`finished_at`)} as "finishedAt"`;
+const shape: ListShape = {
+  name: 'erasures',
+  table: sql.fragment`erasures`,
+  columns: {
+    id: sql.fragment`id`,
+    state: sql.fragment`case when finished_at is null then 'running' else 'done' end`,
+    counts: sql.fragment`counts`,
+    createdAt: utc(sql.fragment`created_at`),
+    finishedAt: utc(sql.fragment`finished_at`),
+  },
+  sorts: { created },
+};
+const columns = columnsOf(shape);
+
+/** What was forgotten, newest first; whom it does not say. */
+export function listErasures(
+  { db }: { db: Db },
+  tenantId: string,
+  { limit, cursor }: ErasureQuery,
+): Promise<Page<Erasure>> {
+  return readPage(db, shape, { limit, cursor, order: 'desc' }, { filter: {}, scope: ofTenant(tenantId) });
+}
 
 /**
  * Writes down that a person is to be forgotten, by a salted hash. Asked again while that is under way, it is the same

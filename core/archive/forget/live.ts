@@ -28,7 +28,7 @@ interface Shape {
 }
 
 /** Walks a table in the order of its tenant's page index. */
-function walkOf({
+export function walkOf({
   table,
   texts,
   jsons = [],
