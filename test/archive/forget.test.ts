@@ -150,3 +150,17 @@ test('an address given wrong on the way on changes nothing', async () => {
   expect(await tracesOf(db, 'bob@known.example')).toEqual(before);
   expect((await erasure(id))?.finished_at).toBeNull();
 });
+
+test('an address outside ASCII goes from bytes too, and one that only ends like it stays there', async () => {
+  const { tenantId } = await aWorld(db, { companies: 0 });
+  const email = 'jürgen@große-firma.example';
+  const body = Buffer.from(`{"to":"${email}","cc":"hans.${email}","raw":"\\0"}`);
+  await db.query(t`insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
+    values (${tenantId}, 'research', ${email}, ${body}, 'x', 'x', 'x')`);
+  await db.query(t`update dead_letters set message_id = 'plain' where message_id = ${email}`);
+  await forget(tenantId, email);
+  const [letter] = await db.query<{ body: Buffer }>(
+    t`select body from dead_letters where user_id = ${tenantId}`,
+  );
+  expect(letter?.body.toString()).toBe(body.toString().replace(`"${email}"`, '"[erased]"'));
+});

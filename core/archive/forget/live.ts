@@ -1,8 +1,10 @@
 import type { Db } from '../../db/connect.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
-import { jsonWithout, mentions, type Person, without } from './person.ts';
+import { jsonWithout, mentions, type Person, personOf, without } from './person.ts';
 
 const rowsPerTransaction = 1_000;
+/** Of any size. */
+const lettersPerTransaction = 100;
 
 /** Behind which row a walk goes on; what it is made of is the walk's own business. */
 export type Position = Record<string, string | number>;
@@ -71,9 +73,9 @@ export function walkOf({
       ), hit as materialized (
         select id, person from chunk where (person or ${named}) ${writable}
       ), deleted as (
-        delete from ${table} t using hit where t.id = hit.id and hit.person returning t.id
+        delete from ${table} t where t.id = any (array(select id from hit where person)) returning t.id
       ), changed as (
-        update ${table} t set ${sets} from hit where t.id = hit.id and not hit.person returning t.id
+        update ${table} t set ${sets} where t.id = any (array(select id from hit where not person)) returning t.id
       )
       select created_at as "createdAt", id, (select count(*) from chunk) as rows,
         (select count(*) from deleted) + (select count(*) from changed) as changed
@@ -131,7 +133,7 @@ const jobs: Walk = async (tx, person, after) => {
       order by company_id limit ${rowsPerTransaction}
     ), changed as (
       update research_jobs t set error_message = ${without(person, sql.fragment`t.error_message`, 2000)}, updated_at = now()
-      from chunk where t.id = chunk.id and ${mentions(person, sql.fragment`chunk.error_message`)}
+      where t.id = any (array(select id from chunk where ${mentions(person, sql.fragment`error_message`)}))
         and not exists (select from campaigns c where c.id = t.campaign_id and c.archived)
       returning t.id
     )
@@ -146,29 +148,30 @@ const jobs: Walk = async (tx, person, after) => {
 
 /** Bytes as they came: looked at as text in which every byte that is no ASCII is written out. */
 const deadLetters: Walk = async (tx, person, after) => {
-  const inBytes = Buffer.from(person.email)
-    .reduce((text, byte) => text + (byte < 128 ? String.fromCharCode(byte) : `\\${byte.toString(8)}`), '')
-    .replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const inBytes = Buffer.from(person.email).reduce(
+    (text, byte) => text + (byte < 128 ? String.fromCharCode(byte) : `\\${byte.toString(8)}`),
+    '',
+  );
+  const raw = personOf(person.tenantId, inBytes);
   const [last] = await tx.query<{ createdAt: string; id: string; rows: number; changed: number }>(sql(
     'erase.letters',
   )`
     with chunk as materialized (
       select id, created_at, encode(body, 'escape') as body, reason from dead_letters where user_id = ${person.tenantId}
       ${after ? sql.fragment`and (created_at, id) > (${after.createdAt}::timestamptz, ${after.id}::uuid)` : sql.empty}
-      order by created_at, id limit 100
+      order by created_at, id limit ${lettersPerTransaction}
+    ), hit as materialized (
+      select id from chunk where ${mentions(raw, sql.fragment`body`)} or ${mentions(person, sql.fragment`reason`)}
     ), changed as (
-      update dead_letters t set body = decode(regexp_replace(${without(person, sql.fragment`chunk.body`)},
-          ${inBytes}, '[erased]', 'gi'), 'escape'),
+      update dead_letters t set body = decode(${without(raw, sql.fragment`encode(t.body, 'escape')`)}, 'escape'),
         reason = ${without(person, sql.fragment`t.reason`)}
-      from chunk where t.id = chunk.id and (chunk.body ~* ${inBytes} or ${mentions(person, sql.fragment`chunk.body`)}
-        or ${mentions(person, sql.fragment`chunk.reason`)})
-      returning t.id
+      where t.id = any (array(select id from hit)) returning t.id
     )
     select created_at as "createdAt", id, (select count(*) from chunk) as rows, (select count(*) from changed) as changed
     from chunk order by created_at desc, id desc limit 1`);
   if (!last) return { changed: 0, next: undefined };
   const { createdAt, id, rows, changed } = last;
-  return { changed, next: rows === 100 ? { createdAt, id } : undefined };
+  return { changed, next: rows === lettersPerTransaction ? { createdAt, id } : undefined };
 };
 
 /** Answers that are kept for a day, for a repeat of the request. */
@@ -179,13 +182,15 @@ const answers: Walk = async (tx, person, after) => {
         ${after ? sql.fragment`and key > ${after.key}` : sql.empty}
       order by key limit ${rowsPerTransaction}
     ), gone as (
-      delete from idempotency_keys t using chunk
-      where t.user_id = ${person.tenantId} and t.key = chunk.key and ${mentions(person, sql.fragment`chunk.key`)}
+      delete from idempotency_keys t
+      where t.user_id = ${person.tenantId}
+        and t.key = any (array(select key from chunk where ${mentions(person, sql.fragment`key`)}))
       returning t.key
     ), changed as (
       update idempotency_keys t set answer = ${jsonWithout(person, sql.fragment`t.answer`)}
-      from chunk where t.user_id = ${person.tenantId} and t.key = chunk.key
-        and ${mentions(person, sql.fragment`chunk.document`)} and not ${mentions(person, sql.fragment`chunk.key`)}
+      where t.user_id = ${person.tenantId} and t.key = any (array(
+        select key from chunk
+        where ${mentions(person, sql.fragment`document`)} and not ${mentions(person, sql.fragment`key`)}))
       returning t.key
     )
     select key, (select count(*) from chunk) as rows,
