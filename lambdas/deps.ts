@@ -1,12 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Logger } from '@aws-lambda-powertools/logger';
 import { SQSClient } from '@aws-sdk/client-sqs';
-import type { ArchiveTask } from '../core/archive/task.ts';
 import { config } from '../core/config.ts';
 import { connect } from '../core/db/connect.ts';
 import { guardedAgent } from '../core/http/guard.ts';
 import type { Log } from '../core/research/queue.ts';
-import { lambdaInvoker } from './invoke.ts';
 import { sqsQueue } from './sqs.ts';
 
 /** Builds a value once a container, at its first use. */
@@ -26,7 +24,6 @@ export const deps = once(() => {
     info: (event, fields) => logger.info(event, fields),
     warn: (event, fields) => logger.warn(event, fields),
   };
-  const invoke = once(lambdaInvoker);
   return {
     db: connect(settings.databaseUrl, { slow: { slowMs: settings.slowStatementMs, log: log.warn } }),
     // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
@@ -38,7 +35,7 @@ export const deps = once(() => {
     log,
     clock: Date.now,
     sleep,
-    invokeArchive: (task: ArchiveTask) => invoke()(settings.archiveFunction, task),
+    archiveFunction: settings.archiveFunction,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,
     concurrency: settings.dispatchConcurrency,
