@@ -28,6 +28,10 @@ async function shown(campaignId: string) {
 test('archived contacts and companies are shown as the live ones are, page by page, each once', async () => {
   const { campaignId } = await anArchive(db, client.tenantId, { companies: 2300 });
   const live = await anArchive(db, client.tenantId, { companies: 1 });
+  expect((await client.get(`/v1/archives/${campaignId}`)).body).toMatchObject({
+    state: 'archived',
+    rowsMoved: 9200,
+  });
   const contacts = await client.walk(`/v1/archives/${campaignId}/contacts?limit=700`);
   expect(new Set(contacts.map((contact) => contact.id)).size).toBe(2300);
   expect(contacts).toHaveLength(2300);

@@ -15,10 +15,12 @@ const shape: ListShape = {
     id: sql.fragment`id`,
     name: sql.fragment`name`,
     state: sql.fragment`state`,
-    rowsMoved: sql.fragment`0`,
-    rowsTotal: sql.fragment`null`,
-    rowsPerSecond: sql.fragment`null`,
-    secondsLeft: sql.fragment`null`,
+    // What is in the archive at this moment. The rest is known once the archiver keeps it.
+    rowsMoved: sql.fragment`(
+      select coalesce(sum(c.row_count), 0) from archive_chunks c where c.archive_id = archived_campaigns.id)`,
+    rowsTotal: sql.fragment`null::bigint`,
+    rowsPerSecond: sql.fragment`null::float8`,
+    secondsLeft: sql.fragment`null::float8`,
     archivedAt: utc(sql.fragment`archived_at`),
     createdAt: utc(sql.fragment`created_at`),
     updatedAt: utc(sql.fragment`updated_at`),
