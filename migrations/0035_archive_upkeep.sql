@@ -234,7 +234,6 @@ begin
 end
 $body$;
 grant select, update (purging_at, updated_at) on archived_campaigns to aim_definer;
-grant select on archive_chunks to aim_definer;
 
 -- A campaign that was brought back is open again: the next night must not take it away at once.
 create function aim.reopen_restored() returns trigger
@@ -284,7 +283,6 @@ drop function aim.archive_token(bytea, text);
 drop function aim.email_hash(uuid, text);
 drop function aim.archive_salt(uuid);
 revoke select, update (purging_at, updated_at) on archived_campaigns from aim_definer;
-revoke select on archive_chunks from aim_definer;
 drop table erasures;
 drop table archive_lookup;
 drop table archive_salts;

@@ -32,10 +32,21 @@ export async function archive(db: Db, tenantId: string, id: string): Promise<voi
   for (const table of ['companies', 'contacts', 'company_research', 'prospect_research']) {
     await db.query({
       statement: 't',
-      text: `insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
-        select $1, $2, part + 1, $3, count(*), sha256('x'), jsonb_agg(to_jsonb(t) - 'search_vector' order by created_at, id)
-        from (select *, (row_number() over (order by created_at, id) - 1) / 1000 as part from ${table} where campaign_id = $1::uuid) t
-        group by part`,
+      text: `with kept as (
+          select jsonb_agg(jsonb_build_array(attname, format_type(atttypid, null)) order by attnum) as columns
+          from pg_attribute where attrelid = $2::regclass and attnum > 0 and not attisdropped
+            and attname not in ('user_id', 'campaign_id', 'search_vector')
+        ), chunk as (
+          select part, count(*) as n, jsonb_agg((
+            select jsonb_agg(case when c.value ->> 1 = 'jsonb' then jsonb_build_array(to_jsonb(t) -> (c.value ->> 0))
+              else to_jsonb(t) -> (c.value ->> 0) end order by c.place)
+            from kept, jsonb_array_elements(kept.columns) with ordinality c (value, place)
+          ) order by created_at, id) as rows
+          from (select *, (row_number() over (order by created_at, id) - 1) / 1000 as part from ${table} where campaign_id = $1::uuid) t
+          group by part
+        )
+        insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
+        select $1, $2, part + 1, $3, n, aim.chunk_sha256(columns, rows), columns, rows from chunk, kept`,
       values: [id, table, tenantId],
     });
   }

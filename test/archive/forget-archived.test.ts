@@ -69,6 +69,12 @@ test('a person is nowhere in an archive any more, and every other row is as it w
     if (!after.has(row)) continue;
     expect(after.get(row)).toBe(text.replaceAll(/ann@known\.example/gi, '[erased]'));
   }
+  // All that vouches for the archive was renewed.
+  const wrong = await db.query(t`
+    select c.number from archive_chunks c join archived_campaigns a on a.id = c.archive_id
+    where c.sha256 <> aim.chunk_sha256(c.columns, c.rows) or c.row_count <> jsonb_array_length(c.rows)
+      or a.checksum <> aim.archive_checksum(a.id)`);
+  expect(wrong).toEqual([]);
   const counts = await db.query(t`select counts from erasures`);
   expect(counts).toEqual([{ counts: { campaigns: 1, archived_campaigns: 1, archive_chunks: 13 } }]);
 });

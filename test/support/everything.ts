@@ -55,9 +55,10 @@ export async function oneOfEverything(db: Db, mark: string) {
     insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
     values (${tenantId}, 'research', ${mark}, ${Buffer.from(mark)}, ${mark}, 'unreadable', ${mark}) returning id`);
   await db.query(t`
-    insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
-    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)}, jsonb_build_array(jsonb_build_object(
-      'id', ${contactId}::uuid, 'campaign_id', ${campaignId}::uuid, 'full_name', ${mark}::text, 'email', ${`ada@${mark}.example`}::text)))`);
+    insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
+    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)},
+      '[["id", "uuid"], ["full_name", "text"], ["email", "text"]]',
+      jsonb_build_array(jsonb_build_array(${contactId}::uuid, ${mark}::text, ${`ada@${mark}.example`}::text)))`);
   await db.query(t`insert into archive_policies (user_id, idle_days) values (${tenantId}, 30)`);
   const eventId = await one(t`
     insert into archive_events (user_id, campaign_id, action, outcome, reason, error_code, error_message)

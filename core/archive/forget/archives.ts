@@ -48,7 +48,7 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
   return rewriteChunk(tx, chunk, {
     drop: sql.fragment`coalesce(${isPerson}, false)`,
     change: mentions(person, sql.fragment`row.value::text`),
-    changed: jsonWithout(person, sql.fragment`row.value`),
+    changed: jsonWithout(person, sql.fragment`raw.value`),
   });
 }
 
