@@ -123,5 +123,7 @@ test('who is brought back while the erasure looks elsewhere is found by another 
   expect(await forget(undefined, wrap(db.asWorker))).toMatchObject({ done: true });
   expect(isBack).toBe(true);
   expect(await tracesOf(db, email)).toEqual([]);
-  expect(await db.query(t`select pass from erasures`)).toEqual([{ pass: 2 }]);
+  // More than two where a transaction elsewhere in the cluster was open for long.
+  const [erasure] = await db.query<{ pass: number }>(t`select pass from erasures`);
+  expect(erasure?.pass).toBeGreaterThan(1);
 });
