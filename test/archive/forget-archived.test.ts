@@ -108,10 +108,10 @@ test('who is brought back while the erasure looks elsewhere is found by another 
   const bringBack = async () => {
     isBack = true;
     await db.query(t`delete from archived_campaigns where id = ${id}`);
+    await db.query(t`update campaigns set archived = false, archived_at = null where id = ${id}`);
     await db.query(
       t`insert into contacts (user_id, campaign_id, email) values (${client.tenantId}, ${id}, ${email})`,
     );
-    await db.query(t`update campaigns set archived = false, archived_at = null where id = ${id}`);
   };
   const wrap = (inner: Db): Db => ({
     query: async <Row>(statement: Statement) => {
