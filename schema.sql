@@ -43,6 +43,7 @@ create table archive_chunks (
   constraint archive_chunks_archive_id_user_id_fkey FOREIGN KEY (archive_id, user_id) REFERENCES archived_campaigns(id, user_id) ON DELETE CASCADE,
   constraint archive_chunks_pkey PRIMARY KEY (archive_id, table_name, number)
 );
+CREATE INDEX archive_chunks_tenant ON public.archive_chunks USING btree (user_id, archive_id, table_name, number);
 CREATE INDEX archive_chunks_user ON public.archive_chunks USING btree (user_id);
 alter table archive_chunks enable row level security;
 alter table archive_chunks force row level security;
@@ -50,7 +51,124 @@ create policy definer on archive_chunks for all to aim_definer using (true) with
 create policy tenant on archive_chunks for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
 grant select on archive_chunks to aim_api;
+grant select on archive_chunks to aim_definer;
 grant delete, insert, select, update on archive_chunks to aim_worker;
+CREATE TRIGGER index_chunk AFTER INSERT OR UPDATE ON public.archive_chunks FOR EACH ROW EXECUTE FUNCTION aim.index_chunk();
+
+create table archive_events (
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  run_id uuid,
+  campaign_id uuid not null,
+  action text not null,
+  outcome text not null,
+  reason text not null,
+  error_code text,
+  error_message text,
+  rows bigint not null default 0,
+  ms integer not null default 0,
+  created_at timestamp with time zone not null default now(),
+  constraint archive_events_action_check CHECK ((action = ANY (ARRAY['archive'::text, 'restore'::text, 'purge'::text]))),
+  constraint archive_events_check CHECK (((outcome = 'failed'::text) = (error_code IS NOT NULL))),
+  constraint archive_events_error_message_check CHECK ((length(error_message) <= 2000)),
+  constraint archive_events_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'failed'::text]))),
+  constraint archive_events_reason_check CHECK ((reason = ANY (ARRAY['idle'::text, 'ended'::text, 'closed'::text, 'asked'::text, 'retention'::text, 'deleted'::text]))),
+  constraint archive_events_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_events_pkey PRIMARY KEY (id)
+);
+CREATE INDEX archive_events_created ON public.archive_events USING btree (created_at, id);
+CREATE INDEX archive_events_page ON public.archive_events USING btree (user_id, created_at, id);
+CREATE INDEX archive_events_run ON public.archive_events USING btree (run_id, campaign_id) WHERE (run_id IS NOT NULL);
+alter table archive_events enable row level security;
+alter table archive_events force row level security;
+create policy definer on archive_events for all to aim_definer using (true) with check (true);
+create policy tenant on archive_events for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on archive_events for all to aim_worker using (true) with check (true);
+grant select on archive_events to aim_api;
+grant delete, insert, select, update on archive_events to aim_worker;
+
+create table archive_lookup (
+  archive_id uuid not null,
+  table_name text not null,
+  number integer not null,
+  user_id uuid not null,
+  hashes integer[] not null,
+  constraint archive_lookup_archive_id_table_name_number_fkey FOREIGN KEY (archive_id, table_name, number) REFERENCES archive_chunks(archive_id, table_name, number) ON DELETE CASCADE,
+  constraint archive_lookup_pkey PRIMARY KEY (archive_id, table_name, number)
+);
+CREATE INDEX archive_lookup_hashes ON public.archive_lookup USING gin (hashes);
+alter table archive_lookup enable row level security;
+alter table archive_lookup force row level security;
+create policy definer on archive_lookup for all to aim_definer using (true) with check (true);
+create policy worker on archive_lookup for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on archive_lookup to aim_definer;
+
+create table archive_policies (
+  user_id uuid not null,
+  idle_days integer,
+  ended_days integer,
+  closed boolean not null default false,
+  retention_days integer,
+  version bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint archive_policies_ended_days_check CHECK (((ended_days >= 1) AND (ended_days <= 3650))),
+  constraint archive_policies_idle_days_check CHECK (((idle_days >= 1) AND (idle_days <= 3650))),
+  constraint archive_policies_retention_days_check CHECK (((retention_days >= 1) AND (retention_days <= 36500))),
+  constraint archive_policies_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_policies_pkey PRIMARY KEY (user_id)
+);
+alter table archive_policies enable row level security;
+alter table archive_policies force row level security;
+create policy definer on archive_policies for all to aim_definer using (true) with check (true);
+create policy tenant on archive_policies for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on archive_policies for all to aim_worker using (true) with check (true);
+grant insert, select, update (idle_days, ended_days, closed, retention_days, version, updated_at) on archive_policies to aim_api;
+grant delete, insert, select, update on archive_policies to aim_worker;
+
+create table archive_runs (
+  id uuid not null default uuidv7(),
+  state text not null default 'running'::text,
+  lease_id uuid not null,
+  lease_until timestamp with time zone not null,
+  invocations integer not null default 1,
+  after_at timestamp with time zone,
+  after_id uuid,
+  archived integer not null default 0,
+  restored integer not null default 0,
+  purged integer not null default 0,
+  failed integer not null default 0,
+  rows bigint not null default 0,
+  stop_reason text,
+  started_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint archive_runs_check CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+  constraint archive_runs_check1 CHECK (((state = 'stopped'::text) = (stop_reason IS NOT NULL))),
+  constraint archive_runs_check2 CHECK (((after_at IS NULL) = (after_id IS NULL))),
+  constraint archive_runs_invocations_check CHECK ((invocations >= 1)),
+  constraint archive_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'finished'::text, 'stopped'::text]))),
+  constraint archive_runs_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX archive_runs_open ON public.archive_runs USING btree ((true)) WHERE (finished_at IS NULL);
+alter table archive_runs enable row level security;
+alter table archive_runs force row level security;
+create policy definer on archive_runs for all to aim_definer using (true) with check (true);
+create policy worker on archive_runs for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on archive_runs to aim_worker;
+
+create table archive_salts (
+  user_id uuid not null,
+  salt bytea not null default (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())),
+  constraint archive_salts_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_salts_pkey PRIMARY KEY (user_id)
+);
+alter table archive_salts enable row level security;
+alter table archive_salts force row level security;
+create policy definer on archive_salts for all to aim_definer using (true) with check (true);
+create policy worker on archive_salts for all to aim_worker using (true) with check (true);
+grant insert, select on archive_salts to aim_definer;
+grant delete, select (user_id) on archive_salts to aim_worker;
 
 create table archived_campaigns (
   id uuid not null,
@@ -64,6 +182,7 @@ create table archived_campaigns (
   archived_at timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  purging_at timestamp with time zone,
   constraint archived_campaigns_campaign_check CHECK ((jsonb_typeof(campaign) = 'object'::text)),
   constraint archived_campaigns_check CHECK (((state = 'archiving'::text) = (archived_at IS NULL))),
   constraint archived_campaigns_check1 CHECK (((archived_at IS NULL) = (checksum IS NULL))),
@@ -74,7 +193,10 @@ create table archived_campaigns (
   constraint archived_campaigns_pkey PRIMARY KEY (id),
   constraint archived_campaigns_id_user_id_key UNIQUE (id, user_id)
 );
+CREATE INDEX archived_campaigns_begun ON public.archived_campaigns USING btree (created_at, id) WHERE (state <> 'archived'::text);
+CREATE INDEX archived_campaigns_kept ON public.archived_campaigns USING btree (user_id, archived_at, id) WHERE ((archived_at IS NOT NULL) AND (purging_at IS NULL));
 CREATE INDEX archived_campaigns_page ON public.archived_campaigns USING btree (user_id, created_at, id);
+CREATE INDEX archived_campaigns_purging ON public.archived_campaigns USING btree (purging_at, id) WHERE (purging_at IS NOT NULL);
 CREATE INDEX archived_campaigns_unfinished ON public.archived_campaigns USING btree (updated_at, id) WHERE (state <> 'archived'::text);
 alter table archived_campaigns enable row level security;
 alter table archived_campaigns force row level security;
@@ -82,6 +204,7 @@ create policy definer on archived_campaigns for all to aim_definer using (true) 
 create policy tenant on archived_campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
 grant select on archived_campaigns to aim_api;
+grant select, update (updated_at, purging_at) on archived_campaigns to aim_definer;
 grant delete, insert, select, update on archived_campaigns to aim_worker;
 
 create table auth.users (
@@ -124,6 +247,7 @@ create table campaigns (
   contacts_count bigint not null default 0,
   counts_checked_at timestamp with time zone not null default now(),
   deleted_at timestamp with time zone,
+  closed_at timestamp with time zone,
   constraint campaigns_check CHECK ((archived = (archived_at IS NOT NULL))),
   constraint campaigns_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   constraint campaigns_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
@@ -136,6 +260,7 @@ CREATE INDEX campaigns_active_updated ON public.campaigns USING btree (user_id, 
 CREATE INDEX campaigns_all_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_all_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
+CREATE INDEX campaigns_oldest ON public.campaigns USING btree (updated_at, id) WHERE ((NOT archived) AND (deleted_at IS NULL));
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
 CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
 alter table campaigns enable row level security;
@@ -143,12 +268,14 @@ alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
-grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
+grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at, closed_at) on campaigns to aim_api;
 grant select, select (id) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.campaigns REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.campaigns REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.campaigns REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER purge_deleted AFTER UPDATE OF deleted_at ON public.campaigns FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL))) EXECUTE FUNCTION aim.purge_deleted();
+CREATE TRIGGER reopen_restored BEFORE UPDATE OF archived ON public.campaigns FOR EACH ROW WHEN ((old.archived AND (NOT new.archived))) EXECUTE FUNCTION aim.reopen_restored();
 
 create table change_floor (
   singleton boolean not null default true,
@@ -368,6 +495,7 @@ create table dead_letters (
 );
 CREATE INDEX dead_letters_fingerprint ON public.dead_letters USING btree (fingerprint, created_at);
 CREATE UNIQUE INDEX dead_letters_message ON public.dead_letters USING btree (queue, message_id);
+CREATE INDEX dead_letters_tenant ON public.dead_letters USING btree (user_id, created_at, id);
 alter table dead_letters enable row level security;
 alter table dead_letters force row level security;
 create policy definer on dead_letters for all to aim_definer using (true) with check (true);
@@ -375,6 +503,35 @@ create policy tenant on dead_letters for all to aim_api using (COALESCE((user_id
 create policy worker on dead_letters for all to aim_worker using (true) with check (true);
 grant select on dead_letters to aim_api;
 grant delete, insert, select, update on dead_letters to aim_worker;
+
+create table erasures (
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  email_hash bytea not null,
+  pass integer not null default 1,
+  pass_xid xid8,
+  step integer not null default 0,
+  "position" jsonb,
+  counts jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint erasures_counts_check CHECK ((jsonb_typeof(counts) = 'object'::text)),
+  constraint erasures_email_hash_check CHECK ((length(email_hash) = 32)),
+  constraint erasures_pass_check CHECK ((pass >= 1)),
+  constraint erasures_step_check CHECK ((step >= 0)),
+  constraint erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint erasures_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX erasures_open ON public.erasures USING btree (user_id, email_hash) WHERE (finished_at IS NULL);
+CREATE INDEX erasures_page ON public.erasures USING btree (user_id, created_at, id);
+alter table erasures enable row level security;
+alter table erasures force row level security;
+create policy definer on erasures for all to aim_definer using (true) with check (true);
+create policy tenant on erasures for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on erasures for all to aim_worker using (true) with check (true);
+grant insert (user_id, email_hash), select on erasures to aim_api;
+grant delete, insert, select, update on erasures to aim_worker;
 
 create table idempotency_keys (
   user_id uuid not null,
@@ -713,6 +870,33 @@ create policy worker on subscriptions for all to aim_worker using (true) with ch
 grant delete, insert, select, update on subscriptions to aim_api;
 grant delete, insert, select, update on subscriptions to aim_worker;
 
+CREATE OR REPLACE FUNCTION aim.archive_salt(tenant uuid)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  found_salt bytea;
+begin
+  select salt into found_salt from archive_salts where user_id = tenant;
+  if not found then
+    insert into archive_salts (user_id) values (tenant) on conflict (user_id) do nothing;
+    select salt into found_salt from archive_salts where user_id = tenant;
+  end if;
+  return found_salt;
+end
+$function$
+;
+alter function aim.archive_salt(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.archive_token(salt bytea, word text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog'
+AS $function$ select ('x' || encode(substr(sha256(salt || convert_to(word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int $function$;
+
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
  LANGUAGE plpgsql
@@ -878,6 +1062,39 @@ $function$
 ;
 alter function aim.count_moved() owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.email_hash(tenant uuid, email text)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform aim.search_guard(tenant);
+  return sha256(aim.archive_salt(tenant) || convert_to('erased:' || lower(email), 'UTF8'));
+end
+$function$
+;
+alter function aim.email_hash(uuid,text) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.find_archived(tenant uuid, word text, after_archive uuid, after_table text, after_number integer, at_most integer)
+ RETURNS TABLE(archive_id uuid, table_name text, number integer)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform aim.search_guard(tenant);
+  return query
+    select l.archive_id, l.table_name, l.number
+    from archive_lookup l join archived_campaigns a on a.id = l.archive_id and a.purging_at is null
+    where l.hashes @> array[aim.archive_token(aim.archive_salt(tenant), lower(word))] and l.user_id = tenant
+      and (after_archive is null or (l.archive_id, l.table_name, l.number) > (after_archive, after_table, after_number))
+    order by l.archive_id, l.table_name, l.number limit at_most;
+end
+$function$
+;
+alter function aim.find_archived(uuid,text,uuid,text,integer,integer) owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
  LANGUAGE sql
@@ -890,6 +1107,36 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.index_chunk()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  key bytea;
+begin
+  if new.table_name not in ('companies', 'contacts', 'prospect_research') then
+    return null;
+  end if;
+  key := aim.archive_salt(new.user_id);
+  insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
+  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct aim.archive_token(key, word)), '{}')
+  from aim.archived_rows(new.archive_id, new.table_name, new.number) as row (value)
+  cross join lateral (
+    select 'd:' || lower(row.value ->> 'domain') where row.value ->> 'domain' is not null
+    union all
+    select 'e:' || lower(row.value ->> 'email') where row.value ->> 'email' is not null
+    union all
+    select 'd:' || split_part(lower(row.value ->> 'email'), '@', 2) where row.value ->> 'email' like '%@%'
+  ) said (word)
+  on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
+  return null;
+end
+$function$
+;
+alter function aim.index_chunk() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
  RETURNS integer
@@ -1164,6 +1411,31 @@ begin
   return pruned;
 exception when lock_not_available then
   return 0;
+end
+$function$;
+
+CREATE OR REPLACE FUNCTION aim.purge_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  update archived_campaigns set purging_at = now(), updated_at = now() where id = new.id and purging_at is null;
+  return null;
+end
+$function$
+;
+alter function aim.purge_deleted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.reopen_restored()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.closed_at := null;
+  return new;
 end
 $function$;
 

@@ -35,6 +35,7 @@ export const deps = once(() => {
     log,
     clock: Date.now,
     sleep,
+    archiveFunction: settings.archiveFunction,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,
     concurrency: settings.dispatchConcurrency,

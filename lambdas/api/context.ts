@@ -1,3 +1,4 @@
+import type { InvokeArchive } from '../../core/archive/task.ts';
 import type { Db, TenantDb } from '../../core/db/connect.ts';
 import type { Caller } from '../../core/keys/authenticate.ts';
 import type { Log, ResearchQueue } from '../../core/research/queue.ts';
@@ -9,6 +10,8 @@ export interface ApiDeps {
   log: Log;
   clock: () => number;
   sleep: (ms: number) => Promise<unknown>;
+  /** Has the archive function do what takes longer than a request may. */
+  invokeArchive: InvokeArchive;
 }
 
 /** The same before it is known who asks: its statements see nobody's rows. */
