@@ -54,7 +54,14 @@ const research = await aQueue(client, 'research', {
 const silent = { info: () => undefined, warn: () => undefined };
 const apiDb = connect(logins.api, { max: 4 });
 const queue = sqsQueue(client, research.url);
-const app = buildApp({ db: apiDb, queue, log: silent, clock: Date.now, sleep });
+const app = buildApp({
+  db: apiDb,
+  queue,
+  log: silent,
+  clock: Date.now,
+  sleep,
+  invokeArchive: async () => undefined,
+});
 const secrets = new Map<string, string>();
 const provider = await faultyProvider({
   share: 0.2,
