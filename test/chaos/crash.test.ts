@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
-import pLimit from 'p-limit';
 import { sql } from '../../core/db/sql.ts';
 import { applyResults, findAsk } from '../../core/research/callback.ts';
 import { takeDeadLetters } from '../../core/research/dead-letters.ts';
@@ -14,19 +13,20 @@ import type { Errand, Step } from './child.ts';
 
 const companies = 3;
 
-let db: TestDatabase;
+/** Three lanes, a database each: a sweep, and whoever heals, reaches the jobs of everybody in his. */
+let lanes: TestDatabase[];
 let remote: Awaited<ReturnType<typeof fakeProvider>>;
 /** Providers that answer 202, by tenant: their callbacks are the test's own. */
 const slow = new Set<string>();
 beforeAll(async () => {
-  db = await testDatabase({ max: 8 });
+  lanes = await Promise.all(Array.from({ length: 3 }, () => testDatabase()));
   remote = await fakeProvider((ask) =>
     slow.has(ask.requests[0]?.kind ?? '') ? { status: 202 } : completeAll(ask),
   );
 });
 afterAll(async () => {
   await remote.close();
-  await db.close();
+  await Promise.all(lanes.map((db) => db.close()));
 });
 
 /** @returns the failpoints it passed, or `killed` */
@@ -43,13 +43,14 @@ function runChild(errand: Errand): Promise<string[] | 'killed'> {
 
 type Scenario = Awaited<ReturnType<typeof aScenario>>;
 
-async function aScenario(batchSize: number) {
+async function aScenario(db: TestDatabase, batchSize: number) {
   const world = await aWorld(db, { companies, batchSize, url: remote.url });
   const conveyor = aConveyor(db);
   const { tenantId, campaignId } = world;
   const bound = db.asApi.forTenant(tenantId);
   const own = {
     ...world,
+    db,
     conveyor,
     async start(kind = 'company') {
       const request = {
@@ -126,8 +127,6 @@ interface Plan {
   /** What the outside does after the crash: the queue delivers again, the caller repeats. */
   repeat?(scenario: Scenario, step: Step): Promise<void>;
   mustPass: string[];
-  /** A sweep reaches the jobs of all scenarios, so each has to have its own to itself. */
-  atOnce?: number;
   batchSize?: number;
 }
 
@@ -176,7 +175,7 @@ const plans: Record<string, Plan> = {
         results: (completeAll({ requests } as AskBody).body as { results: unknown[] }).results,
       };
     },
-    async repeat({ conveyor }, step) {
+    async repeat({ conveyor, db }, step) {
       if (step.does !== 'callback') return;
       const ask = await findAsk(db, step.askId);
       if (ask) await applyResults(conveyor.deps, ask, step.results);
@@ -184,8 +183,8 @@ const plans: Record<string, Plan> = {
     mustPass: ['before research.settle', 'after research.settle', 'after the commit of feed.pick'],
   },
   sweep: {
-    atOnce: 1,
     async prepare(scenario) {
+      const { db } = scenario;
       await scenario.start();
       const jobIds = scenario.take();
       const { claim } = await import('../../core/research/claim.ts');
@@ -221,29 +220,29 @@ const plans: Record<string, Plan> = {
 
 test.each(Object.entries(plans))(
   'a process killed at any point of %s loses nothing and applies nothing twice',
-  async (_, { prepare, repeat, mustPass, atOnce = 3, batchSize = 2 }) => {
-    const recorded = await aScenario(batchSize);
+  async (_, { prepare, repeat, mustPass, batchSize = 2 }) => {
+    const [first] = lanes as [TestDatabase];
+    const recorded = await aScenario(first, batchSize);
     const points = await recorded.run(await prepare(recorded));
     if (points === 'killed') throw new Error('the child that was to live was killed');
     expect(points).toEqual(expect.arrayContaining(mustPass));
     await recorded.heal();
     await recorded.close();
 
-    const limit = pLimit(atOnce);
-    const endings = await Promise.all(
-      points.map((point, dieAt) =>
-        limit(async () => {
-          const scenario = await aScenario(batchSize);
-          const step = await prepare(scenario);
-          const killed = await scenario.run(step, dieAt);
-          await repeat?.(scenario, step);
-          await scenario.heal();
-          const state = await scenario.state();
-          await scenario.close();
-          return { point, killed, state };
-        }),
-      ),
-    );
+    const endings: unknown[] = [];
+    let next = 0;
+    const work = async (db: TestDatabase) => {
+      for (let dieAt = next++; dieAt < points.length; dieAt = next++) {
+        const scenario = await aScenario(db, batchSize);
+        const step = await prepare(scenario);
+        const killed = await scenario.run(step, dieAt);
+        await repeat?.(scenario, step);
+        await scenario.heal();
+        endings[dieAt] = { point: points[dieAt], killed, state: await scenario.state() };
+        await scenario.close();
+      }
+    };
+    await Promise.all(lanes.map(work));
     expect(endings).toEqual(points.map((point) => ({ point, killed: 'killed', state: well })));
   },
   300_000,
