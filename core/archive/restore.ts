@@ -174,11 +174,11 @@ async function insert(
     table === 'research_attempts'
       ? sql.fragment`${held.tenantId}::uuid`
       : sql.fragment`${held.tenantId}::uuid, ${held.id}::uuid`;
-  const valueOf = (name: string) => {
+  const valueNamed = (name: string) => {
     const index = names.findIndex(({ strings }) => strings[0] === `"${name}"`);
     return values[index] ?? sql.fragment`null`;
   };
-  const condition = needsProvider[table]?.(valueOf) ?? sql.fragment`true`;
+  const condition = needsProvider[table]?.(valueNamed) ?? sql.fragment`true`;
   const [written] = await tx.query<{ rows: number }>(sql(`restore.write.${table}`)`
     with written as (
       insert into ${sql.identifier(table)} (${owner}, ${list(names)})

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
-import { type ArchivedTable, archivedTables, entityOf, rowsPerChunk } from './chunk.ts';
+import { type ArchivedTable, archivedTables, entityOf, rowsPerChunk as maxRowsPerChunk } from './chunk.ts';
 import { type Column, columnsOf, valuesOf } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
 import { begun, none, type Progress, type Totals } from './progress.ts';
@@ -23,6 +23,7 @@ import {
  * @throws NotFound for an unknown archive
  */
 export async function runArchive(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
+  const { rowsPerChunk = maxRowsPerChunk } = options;
   const columns = new Map<ArchivedTable, Column[]>();
   return repeat(deps, options, async (tx, { chunks, ms }) => {
     const held = await holdArchive(tx, archiveId);
@@ -34,7 +35,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     progress.ms += Math.round(ms);
     const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
     columns.set(progress.table, known);
-    const moved = await move(tx, held, progress, known, chunks * rowsPerChunk);
+    const moved = await move(tx, held, progress, known, { chunks, rowsPerChunk });
     progress.moved[entityOf[progress.table]] += moved.rows;
     if (moved.after) progress.after = moved.after;
     progress.number += moved.chunks;
@@ -61,9 +62,10 @@ async function move(
   held: Held,
   progress: Progress,
   columns: Column[],
-  limit: number,
+  size: { chunks: number; rowsPerChunk: number },
 ): Promise<Moved> {
   const { table, number, after } = progress;
+  const limit = size.chunks * size.rowsPerChunk;
   const names = JSON.stringify(columns.map(({ name, type }) => [name, type]));
   const [written] = await tx.query<{
     rows: number;
@@ -72,7 +74,7 @@ async function move(
     after: Position | null;
   }>(sql(`archive.write.${table}`)`
     with ${nextRows(table, held.id, after, valuesOf(columns), limit)}, chunk as (
-      select (n - 1) / ${rowsPerChunk} as part, count(*) as row_count, jsonb_agg(value order by n) as rows
+      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, jsonb_agg(value order by n) as rows
       from page group by 1
     ), written as (
       insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)

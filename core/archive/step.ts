@@ -15,6 +15,8 @@ export interface RunOptions {
   /** How long this invocation may still run. */
   remainingMs: () => number;
   pace?: Pace;
+  /** At most and by default 1,000. */
+  rowsPerChunk?: number;
 }
 
 export interface Ran {
