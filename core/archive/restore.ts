@@ -63,13 +63,13 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
     return await repeat(deps, options, async (tx, { chunks, ms }) => {
       const held = await holdArchive(tx, archiveId);
       // Gone: another runner has finished.
-      if (!held || held.state !== 'restoring' || held.deleted) return { rows: 0, chunks: 0, done: true };
+      if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
       const progress = isBegun(held.progress) ? held.progress : begun('companies', held.totals);
       progress.ms += Math.round(ms);
       if (!progress.verified) {
         await verify(tx, held, progress);
         await saveProgress(tx, archiveId, progress);
-        return { rows: 0, chunks: 1, done: false };
+        return { kind: 'verify', rows: 0, chunks: 0, done: false };
       }
       const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
       columns.set(progress.table, known);
@@ -148,7 +148,7 @@ async function restore(tx: Db, held: Held, progress: Progress, now: Column[], li
   }
   await tx.query(sql('restore.forget')`delete from archive_chunks where ${chunks}`);
   progress.moved[entity] += written;
-  return { rows: written, chunks: next.numbers.length, done: false };
+  return { kind: table, rows: written, chunks: next.numbers.length, done: false };
 }
 
 /** Whoever deleted a provider deleted its batches, jobs and attempts: these do not come back either. */
@@ -196,12 +196,12 @@ async function insert(
 async function turn(tx: Db, held: Held, progress: Progress): Promise<Step> {
   const next = order[order.indexOf(progress.table) + 1];
   progress.table = next ?? progress.table;
-  if (next) return { rows: 0, chunks: 1, done: false };
+  if (next) return { kind: 'verify', rows: 0, chunks: 0, done: false };
   await tx.query(sql('restore.activate')`
     update campaigns set archived = false, archived_at = null, version = version + 1, updated_at = now()
     where id = ${held.id}`);
   await tx.query(sql('restore.end')`delete from archived_campaigns where id = ${held.id}`);
-  return { rows: 0, chunks: 0, done: true };
+  return { kind: '', rows: 0, chunks: 0, done: true };
 }
 
 /** It was not touched, and is again what it was before somebody asked. One found later stays, half restored. */

@@ -28,11 +28,12 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
   return repeat(deps, options, async (tx, { chunks, ms }) => {
     const held = await holdArchive(tx, archiveId);
     if (!held) throw new NotFound('archive', archiveId);
-    if (held.state !== 'archiving' || held.deleted) return { rows: 0, chunks: 0, done: true };
+    if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
     const progress = isBegun(held.progress)
       ? held.progress
       : begun('research_attempts', await expect(tx, archiveId));
     progress.ms += Math.round(ms);
+    const kind = progress.table;
     const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
     columns.set(progress.table, known);
     const moved = await move(tx, held, progress, known, { chunks, rowsPerChunk });
@@ -42,7 +43,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     const done = moved.isLast && (await turn(tx, held, progress));
     if (!done) await saveProgress(tx, archiveId, progress);
     else deps.log.info('archive.archived', { archiveId, ...progress.moved });
-    return { rows: moved.rows, chunks: moved.chunks, done };
+    return { kind, rows: moved.rows, chunks: moved.chunks, done };
   });
 }
 

@@ -37,6 +37,8 @@ export interface Held {
 }
 
 export interface Step {
+  /** The table at hand. */
+  kind: string;
   rows: number;
   chunks: number;
   done: boolean;
@@ -44,6 +46,7 @@ export interface Step {
 
 /** No transaction is begun that the time left may be too short for. */
 const reserveMs = 5_000;
+const statisticsMs = 3_000;
 
 /**
  * Takes the archive for this transaction: two runners move in turns, each from where the other got to. Names the
@@ -66,8 +69,9 @@ export async function saveProgress(tx: Db, archiveId: string, progress: Progress
     where id = ${archiveId}`);
 }
 
-/** What a reader does at the same time. */
-const probe: Statement = sql('archive.probe')`select id from campaigns where not archived limit 1`;
+/** How busy the database is; its statistics are open to every role, and up to a second old. */
+const look: Statement = sql('archive.look')`
+  select xact_commit + xact_rollback as transactions from pg_stat_database where datname = current_database()`;
 
 /** Does step after step, each in a transaction of its own, until done or out of time. */
 export async function repeat(
@@ -78,6 +82,7 @@ export async function repeat(
   let rows = 0;
   // Of the transaction before, whose end it could not write down itself.
   let ms = 0;
+  let seen = { at: clock(), transactions: 0 };
   while (remainingMs() > reserveMs) {
     const begun = clock();
     const { chunks } = pace;
@@ -85,8 +90,17 @@ export async function repeat(
     const ended = clock();
     rows += moved.rows;
     if (moved.done) return { done: true, rows };
-    await db.query(probe);
-    const wait = pace.after({ ms: ended - begun, chunks: moved.chunks }, clock() - ended);
+    const [now] = await db.query<{ transactions: number }>(look);
+    const looked = { at: clock(), transactions: now?.transactions ?? 0 };
+    const wait = pace.after({
+      ...moved,
+      ms: ended - begun,
+      lookMs: looked.at - ended,
+      transactions: seen.transactions === 0 ? 0 : looked.transactions - seen.transactions,
+      sinceMs: looked.at - seen.at,
+    });
+    // Statistics come once a second: a span of at least so long.
+    if (seen.transactions === 0 || looked.at - seen.at > statisticsMs) seen = looked;
     if (wait >= 1) await sleep(wait);
     ms = clock() - begun;
   }
