@@ -35,6 +35,7 @@ create table archive_chunks (
   sha256 bytea not null,
   rows jsonb not null,
   created_at timestamp with time zone not null default now(),
+  columns jsonb not null default '[]'::jsonb,
   constraint archive_chunks_number_check CHECK ((number >= 1)),
   constraint archive_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
   constraint archive_chunks_rows_check CHECK ((jsonb_typeof(rows) = 'array'::text)),
@@ -50,6 +51,7 @@ create policy definer on archive_chunks for all to aim_definer using (true) with
 create policy tenant on archive_chunks for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
 grant select on archive_chunks to aim_api;
+grant select on archive_chunks to aim_definer;
 grant delete, insert, select, update on archive_chunks to aim_worker;
 
 create table archived_campaigns (
@@ -64,6 +66,7 @@ create table archived_campaigns (
   archived_at timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  progress jsonb not null default '{}'::jsonb,
   constraint archived_campaigns_campaign_check CHECK ((jsonb_typeof(campaign) = 'object'::text)),
   constraint archived_campaigns_check CHECK (((state = 'archiving'::text) = (archived_at IS NULL))),
   constraint archived_campaigns_check1 CHECK (((archived_at IS NULL) = (checksum IS NULL))),
@@ -81,7 +84,7 @@ alter table archived_campaigns force row level security;
 create policy definer on archived_campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on archived_campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
-grant select on archived_campaigns to aim_api;
+grant insert (id, user_id, name, campaign, state, schema_version, progress), select, update (state, updated_at, progress) on archived_campaigns to aim_api;
 grant delete, insert, select, update on archived_campaigns to aim_worker;
 
 create table auth.users (
@@ -144,7 +147,7 @@ create policy definer on campaigns for all to aim_definer using (true) with chec
 create policy tenant on campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
 grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
-grant select, select (id) on campaigns to aim_definer;
+grant select, select (id), update (archived) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.campaigns REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.campaigns REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
@@ -235,6 +238,9 @@ grant delete, insert, select, update on companies to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
 CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
@@ -279,6 +285,9 @@ create policy worker on company_research for all to aim_worker using (true) with
 grant delete, insert, select, update on company_research to aim_api;
 grant select, update (search_vector) on company_research to aim_definer;
 grant delete, insert, select, update on company_research to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
@@ -348,6 +357,9 @@ grant delete, insert, select, update on contacts to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
 CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
@@ -432,6 +444,9 @@ create policy tenant on prospect_research for all to aim_api using (COALESCE((us
 create policy worker on prospect_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (natural_key, full_name, email, title, phone, linkedin, attributes, version, updated_at) on prospect_research to aim_api;
 grant delete, insert, select, update on prospect_research to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
@@ -513,6 +528,9 @@ create policy tenant on research_batches for all to aim_api using (COALESCE((use
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
@@ -578,6 +596,9 @@ create policy tenant_updates on research_jobs for update to aim_api using (COALE
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
 grant delete, insert, select, update on research_jobs to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
@@ -676,6 +697,36 @@ create policy worker on subscriptions for all to aim_worker using (true) with ch
 grant delete, insert, select, update on subscriptions to aim_api;
 grant delete, insert, select, update on subscriptions to aim_worker;
 
+CREATE OR REPLACE FUNCTION aim.archive_checksum(archive uuid)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    select sha256(convert_to(coalesce(string_agg(
+      format('%s %s %s %s', table_name, number, row_count, encode(sha256, 'hex')), E'\n'
+      order by table_name collate "C", number), ''), 'UTF8'))
+    from archive_chunks where archive_id = archive
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.archived_rows(archive uuid, relation text, chunk integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    select jsonb_build_object('user_id', k.user_id)
+      || case relation when 'research_attempts' then '{}' else jsonb_build_object('campaign_id', k.archive_id) end
+      || coalesce((
+        select jsonb_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
+          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)
+        from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
+    from archive_chunks k
+    cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
+    where k.archive_id = archive and k.table_name = relation and k.number = chunk
+    order by r.place
+  $function$;
+
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
  LANGUAGE plpgsql
@@ -711,6 +762,13 @@ begin
   return exists (select from changes where user_id = tenant and xid >= since);
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_sha256(columns jsonb, rows jsonb)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$ select sha256(convert_to(columns::text || rows::text, 'UTF8')) $function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
@@ -853,6 +911,63 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.guard_archived()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  archiver uuid := nullif(current_setting('aim.archiver', true), '')::uuid;
+  touched uuid[];
+  refused uuid;
+  moved boolean := true;
+begin
+  if archiver is not null and not pg_has_role(caller, 'aim_worker', 'member') then
+    archiver := null;
+  end if;
+  if tg_op = 'INSERT' then
+    select array_agg(distinct campaign_id) into touched from after where campaign_id is distinct from archiver;
+  elsif tg_op = 'DELETE' then
+    select array_agg(distinct campaign_id) into touched from before where campaign_id is distinct from archiver;
+  elsif tg_table_name = 'research_jobs' then
+    select array_agg(distinct campaign_id) into touched from before
+    where status not in ('queued', 'processing') and campaign_id is distinct from archiver;
+  elsif tg_table_name = 'research_batches' then
+    select array_agg(distinct campaign_id) into touched from before
+    where status <> 'open' and campaign_id is distinct from archiver;
+  else
+    select array_agg(distinct campaign_id) into touched from (
+      select campaign_id from before union all select campaign_id from after
+    ) both_ways where campaign_id is distinct from archiver;
+  end if;
+  if touched is null then
+    return null;
+  end if;
+  -- Locked in one statement and looked at in the next, which sees what came while this one waited.
+  perform from campaigns where id = any(touched) order by id for key share;
+  select id into refused from campaigns
+  where id = any(touched) and archived and deleted_at is null order by id limit 1;
+  if refused is null then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' then
+    select exists (
+      select from before b full join after a on a.id = b.id
+      where (a.campaign_id = any(touched) or b.campaign_id = any(touched))
+        and to_jsonb(a) - 'search_vector' is distinct from to_jsonb(b) - 'search_vector'
+    ) into moved;
+  end if;
+  if moved then
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM01';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.guard_archived() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
  RETURNS integer
@@ -1143,6 +1258,19 @@ end
 $function$
 ;
 alter function aim.research_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.schema_version()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  return (select name from aim_migrations order by id desc limit 1);
+end
+$function$
+;
+alter function aim.schema_version() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
  RETURNS TABLE(id uuid, rank real, way text)
