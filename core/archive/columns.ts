@@ -11,7 +11,7 @@ export interface Column {
 /** JSON has these; any other type is kept as its text. */
 const plainTypes =
   /^(uuid|text|boolean|smallint|integer|bigint|numeric.*|real|double precision|character.*|bytea|date|timestamp.*)$/;
-const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
+export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
 /** The same for all rows of an archive, or made anew: not kept. */
 const left = ['user_id', 'campaign_id', 'search_vector'];

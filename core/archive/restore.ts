@@ -18,6 +18,8 @@ import {
 
 const order = archivedTables.toReversed();
 const chunksPerLook = 50;
+/** As they are stored, that is compressed. */
+const maxStepBytes = 4_000_000;
 
 /** A chunk is not what was archived. Nothing was restored from it. */
 export class DamagedArchive extends AimError {
@@ -59,8 +61,11 @@ export function startRestore(db: Db, tenantId: string, archiveId: string): Promi
  */
 export async function runRestore(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
   const columns = new Map<ArchivedTable, Column[]>();
+  const ended: Progress[] = [];
   try {
-    return await repeat(deps, options, async (tx, { chunks, ms }) => {
+    const ran = await repeat(deps, options, async (tx, { chunks, ms }) => {
+      // First, as whoever deletes the campaign does.
+      await tx.query(sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`);
       const held = await holdArchive(tx, archiveId);
       // Gone: another runner has finished.
       if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
@@ -74,16 +79,14 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
       columns.set(progress.table, known);
       const step = await restore(tx, held, progress, known, chunks);
-      if (step.done)
-        deps.log.info('archive.restored', {
-          archiveId,
-          ...progress.moved,
-          omitted: progress.omitted,
-          lost: progress.lost,
-        });
+      if (step.done) ended.push(progress);
       else await saveProgress(tx, archiveId, progress);
       return step;
     });
+    for (const { moved, omitted, lost } of ended) {
+      deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
+    }
+    return ran;
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;
@@ -120,9 +123,12 @@ async function verify(tx: Db, { id, checksum }: Held, progress: Progress): Promi
 async function restore(tx: Db, held: Held, progress: Progress, now: Column[], limit: number): Promise<Step> {
   const { table } = progress;
   const [next] = await tx.query<{ numbers: number[]; columns: [string, string][] }>(sql('restore.next')`
-    with next as (
-      select number, columns from archive_chunks
+    with sized as (
+      select number, columns, sum(pg_column_size(rows)) over (order by number) - pg_column_size(rows) as bytes_before
+      from archive_chunks
       where archive_id = ${held.id} and table_name = ${table} order by number limit ${limit}
+    ), next as (
+      select number, columns from sized where bytes_before < ${maxStepBytes}
     ), first as (select columns from next order by number limit 1)
     select array_agg(number order by number) as numbers, columns from next join first using (columns) group by columns`);
   if (!next) return turn(tx, held, progress);

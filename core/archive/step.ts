@@ -47,6 +47,9 @@ export interface Step {
 /** No transaction is begun that the time left may be too short for. */
 const reserveMs = 5_000;
 const statisticsMs = 3_000;
+/** Deadlocks and lock timeouts in a row that are no reason to stop. */
+const patience = 3;
+const isCrossed = (error: unknown) => ['40P01', '55P03'].includes((error as { code?: string }).code ?? '');
 
 /**
  * Takes the archive for this transaction: two runners move in turns, each from where the other got to. Names the
@@ -73,21 +76,35 @@ export async function saveProgress(tx: Db, archiveId: string, progress: Progress
 const look: Statement = sql('archive.look')`
   select xact_commit + xact_rollback as transactions from pg_stat_database where datname = current_database()`;
 
-/** Does step after step, each in a transaction of its own, until done or out of time. */
+/**
+ * Does step after step, each in a transaction of its own, until done or out of time.
+ * @param again asked about an error of a step: whether another try makes sense
+ */
 export async function repeat(
   { db, clock, sleep }: Deps,
   { remainingMs, pace = politePace() }: RunOptions,
   step: (tx: Db, options: { chunks: number; ms: number }) => Promise<Step>,
+  { again = () => false }: { again?: (error: unknown) => boolean } = {},
 ): Promise<Ran> {
   let rows = 0;
   // Of the transaction before, whose end it could not write down itself.
   let ms = 0;
   let seen = { at: clock(), transactions: 0 };
+  let crossed = 0;
   while (remainingMs() > reserveMs) {
     const begun = clock();
     const { chunks } = pace;
-    const moved = await db.transaction((tx) => step(tx, { chunks, ms }));
+    const moved = await db
+      .transaction((tx) => step(tx, { chunks, ms }))
+      .catch((error: unknown) => {
+        // It was rolled back, and nothing of it is left.
+        if (isCrossed(error) && crossed++ < patience) return undefined;
+        if (again(error)) return undefined;
+        throw error;
+      });
+    if (!moved) continue;
     const ended = clock();
+    crossed = 0;
     rows += moved.rows;
     if (moved.done) return { done: true, rows };
     const [now] = await db.query<{ transactions: number }>(look);

@@ -227,3 +227,19 @@ test('an empty campaign goes into the archive and comes back', async () => {
   expect((await getArchive(api(), tenantId, campaignId)).state).toBe('archived');
   expect(await restored(db, tenantId, campaignId)).toEqual({ done: true, rows: 0 });
 });
+
+test('rows of a megabyte each are moved a few at a time', async () => {
+  const campaignId = await aVariedCampaign(db, tenantId, providerId, 20);
+  await db.query(sql('t')`
+    update company_research r set findings = (
+      select jsonb_agg(encode(sha256((r.id::text || n)::bytea), 'base64')) from generate_series(1, 20000) n)
+    where campaign_id = ${campaignId}`);
+  const before = await digestOf(db, campaignId);
+  await archived(db, tenantId, campaignId);
+  const chunks = await db.query<{ rows: number }>(sql('t')`
+    select row_count as rows from archive_chunks where archive_id = ${campaignId} and table_name = 'company_research'`);
+  expect(chunks.length).toBeGreaterThan(1);
+  expect(Math.max(...chunks.map(({ rows }) => rows))).toBeLessThan(25);
+  await restored(db, tenantId, campaignId);
+  expect(await digestOf(db, campaignId)).toEqual(before);
+});
