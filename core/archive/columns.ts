@@ -11,7 +11,7 @@ export interface Column {
 /** JSON has these; any other type is kept as its text. */
 const plainTypes =
   /^(uuid|text|boolean|smallint|integer|bigint|numeric.*|real|double precision|character.*|bytea|date|timestamp.*)$/;
-const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
+export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
 /** The same for all rows of an archive, or made anew: not kept. */
 const left = ['user_id', 'campaign_id', 'search_vector'];
@@ -80,12 +80,12 @@ function read(kept: Column, index: number, type: string): Fragment {
 
 /** What was there under the same name stays. */
 function withDropped(attributes: Fragment, kept: Column[], dropped: Column[]): Fragment {
-  const pairs = dropped.map((column) => {
-    const index = kept.indexOf(column);
-    const value = isJson(column)
-      ? sql.fragment`r.value -> ${index}::int -> 0`
-      : sql.fragment`r.value -> ${index}::int`;
-    return sql.fragment`${column.name}::text, ${value}`;
+  const rows = dropped.map((column) => {
+    const raw = sql.fragment`r.value -> ${kept.indexOf(column)}::int`;
+    return sql.fragment`(${column.name}::text, ${raw}, ${isJson(column) ? sql.fragment`${raw} -> 0` : raw})`;
   });
-  return sql.fragment`jsonb_strip_nulls(jsonb_build_object(${list(pairs)})) || ${attributes}`;
+  return sql.fragment`(
+    select coalesce(jsonb_object_agg(d.name, d.value), '{}') from (values ${list(rows)}) d (name, raw, value)
+    where d.raw <> 'null'
+  ) || (${attributes})`;
 }

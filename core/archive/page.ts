@@ -1,5 +1,6 @@
 import { type Fragment, sql } from '../db/sql.ts';
 import type { ArchivedTable } from './chunk.ts';
+import { type Column, isJson, valuesOf } from './columns.ts';
 
 /** Where a walk stands: in the order of a page index or, for jobs and attempts, at a company of a batch. */
 export interface Position {
@@ -10,24 +11,28 @@ export interface Position {
 
 const firstId = '00000000-0000-0000-0000-000000000000';
 
+/** As they are stored, that is compressed: research may be a megabyte a row, and all of a page is in memory at once. */
+const maxPageBytes = 16_000_000;
+
 /**
- * The next rows of a campaign as `page (n, job, value)`, n from 1 in their order, and `reached (n, created_at, id,
- * company_id)`, the position after each of them; for attempts n of `reached` counts jobs, which is `page.job`.
+ * The next rows of a campaign as `page (n, job, value)`, n from 1 in their order; `reached (n, created_at, id,
+ * company_id)`, the position after each of them (for attempts its n counts jobs, which is `page.job`); and
+ * `scanned`, which has fewer rows than the limit, and no more than were taken, when nothing is left behind them.
  */
 export function nextRows(
-  table: ArchivedTable,
+  { table, columns }: { table: ArchivedTable; columns: Column[] },
   campaignId: string,
   after: Position | null,
-  values: Fragment,
   limit: number,
 ): Fragment {
+  const values = valuesOf(columns);
   if (table === 'research_jobs') {
     return sql.fragment`
       page as materialized (
         select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, 0 as job, ${values} as value,
           t.batch_at as created_at, t.batch_id as id, t.company_id
         from (${jobs(campaignId, after, limit)}) t
-      ), reached as (select n, created_at, id, company_id from page)`;
+      ), reached as (select n, created_at, id, company_id from page), scanned as (select n from page)`;
   }
   if (table === 'research_attempts') {
     return sql.fragment`
@@ -39,15 +44,22 @@ export function nextRows(
         select row_number() over (order by reached.n, t.started_at, t.id) as n, reached.n as job, ${values} as value
         from reached join research_attempts t on t.job_id = reached.job_id
         order by reached.n, t.started_at, t.id limit ${limit}
-      )`;
+      ), scanned as (select n from reached)`;
   }
+  const sizes = columns.filter(isJson).map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
+  const bytes = sizes.reduce((all, size) => sql.fragment`${all} + ${size}`, sql.fragment`0`);
   return sql.fragment`
-    page as materialized (
-      select row_number() over (order by t.created_at, t.id) as n, 0 as job, ${values} as value, t.created_at, t.id
-      from ${sql.identifier(table)} t
+    ordered as (
+      select t.*, row_number() over (order by t.created_at, t.id) as row_place,
+        ${bytes} as row_bytes from ${sql.identifier(table)} t
       where t.campaign_id = ${campaignId}
         and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
       order by t.created_at, t.id limit ${limit}
+    ), scanned as materialized (
+      select t.*, sum(row_bytes) over (order by row_place) - row_bytes as bytes_before from ordered t
+    ), page as materialized (
+      select t.row_place as n, 0 as job, ${values} as value, t.created_at, t.id
+      from scanned t where t.bytes_before < ${maxPageBytes}
     ), reached as (select n, created_at, id, null::uuid as company_id from page)`;
 }
 

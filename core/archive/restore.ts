@@ -18,6 +18,8 @@ import {
 
 const order = archivedTables.toReversed();
 const chunksPerLook = 50;
+/** As they are stored, that is compressed. */
+const maxStepBytes = 4_000_000;
 
 /** A chunk is not what was archived. Nothing was restored from it. */
 export class DamagedArchive extends AimError {
@@ -59,31 +61,32 @@ export function startRestore(db: Db, tenantId: string, archiveId: string): Promi
  */
 export async function runRestore(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
   const columns = new Map<ArchivedTable, Column[]>();
+  const ended: Progress[] = [];
   try {
-    return await repeat(deps, options, async (tx, { chunks, ms }) => {
+    const ran = await repeat(deps, options, async (tx, { chunks, ms }) => {
+      // First, as whoever deletes the campaign does.
+      await tx.query(sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`);
       const held = await holdArchive(tx, archiveId);
       // Gone: another runner has finished.
-      if (!held || held.state !== 'restoring' || held.deleted) return { rows: 0, chunks: 0, done: true };
+      if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
       const progress = isBegun(held.progress) ? held.progress : begun('companies', held.totals);
       progress.ms += Math.round(ms);
       if (!progress.verified) {
         await verify(tx, held, progress);
         await saveProgress(tx, archiveId, progress);
-        return { rows: 0, chunks: 1, done: false };
+        return { kind: 'verify', rows: 0, chunks: 0, done: false };
       }
       const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
       columns.set(progress.table, known);
       const step = await restore(tx, held, progress, known, chunks);
-      if (step.done)
-        deps.log.info('archive.restored', {
-          archiveId,
-          ...progress.moved,
-          omitted: progress.omitted,
-          lost: progress.lost,
-        });
+      if (step.done) ended.push(progress);
       else await saveProgress(tx, archiveId, progress);
       return step;
     });
+    for (const { moved, omitted, lost } of ended) {
+      deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
+    }
+    return ran;
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;
@@ -120,9 +123,12 @@ async function verify(tx: Db, { id, checksum }: Held, progress: Progress): Promi
 async function restore(tx: Db, held: Held, progress: Progress, now: Column[], limit: number): Promise<Step> {
   const { table } = progress;
   const [next] = await tx.query<{ numbers: number[]; columns: [string, string][] }>(sql('restore.next')`
-    with next as (
-      select number, columns from archive_chunks
+    with sized as (
+      select number, columns, sum(pg_column_size(rows)) over (order by number) - pg_column_size(rows) as bytes_before
+      from archive_chunks
       where archive_id = ${held.id} and table_name = ${table} order by number limit ${limit}
+    ), next as (
+      select number, columns from sized where bytes_before < ${maxStepBytes}
     ), first as (select columns from next order by number limit 1)
     select array_agg(number order by number) as numbers, columns from next join first using (columns) group by columns`);
   if (!next) return turn(tx, held, progress);
@@ -148,7 +154,7 @@ async function restore(tx: Db, held: Held, progress: Progress, now: Column[], li
   }
   await tx.query(sql('restore.forget')`delete from archive_chunks where ${chunks}`);
   progress.moved[entity] += written;
-  return { rows: written, chunks: next.numbers.length, done: false };
+  return { kind: table, rows: written, chunks: next.numbers.length, done: false };
 }
 
 /** Whoever deleted a provider deleted its batches, jobs and attempts: these do not come back either. */
@@ -174,11 +180,11 @@ async function insert(
     table === 'research_attempts'
       ? sql.fragment`${held.tenantId}::uuid`
       : sql.fragment`${held.tenantId}::uuid, ${held.id}::uuid`;
-  const valueOf = (name: string) => {
+  const valueNamed = (name: string) => {
     const index = names.findIndex(({ strings }) => strings[0] === `"${name}"`);
     return values[index] ?? sql.fragment`null`;
   };
-  const condition = needsProvider[table]?.(valueOf) ?? sql.fragment`true`;
+  const condition = needsProvider[table]?.(valueNamed) ?? sql.fragment`true`;
   const [written] = await tx.query<{ rows: number }>(sql(`restore.write.${table}`)`
     with written as (
       insert into ${sql.identifier(table)} (${owner}, ${list(names)})
@@ -196,12 +202,12 @@ async function insert(
 async function turn(tx: Db, held: Held, progress: Progress): Promise<Step> {
   const next = order[order.indexOf(progress.table) + 1];
   progress.table = next ?? progress.table;
-  if (next) return { rows: 0, chunks: 1, done: false };
+  if (next) return { kind: 'verify', rows: 0, chunks: 0, done: false };
   await tx.query(sql('restore.activate')`
     update campaigns set archived = false, archived_at = null, version = version + 1, updated_at = now()
     where id = ${held.id}`);
   await tx.query(sql('restore.end')`delete from archived_campaigns where id = ${held.id}`);
-  return { rows: 0, chunks: 0, done: true };
+  return { kind: '', rows: 0, chunks: 0, done: true };
 }
 
 /** It was not touched, and is again what it was before somebody asked. One found later stays, half restored. */

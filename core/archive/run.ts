@@ -1,8 +1,8 @@
 import type { Db } from '../db/connect.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
-import { type ArchivedTable, archivedTables, entityOf, rowsPerChunk } from './chunk.ts';
-import { type Column, columnsOf, valuesOf } from './columns.ts';
+import { type ArchivedTable, archivedTables, entityOf, rowsPerChunk as maxRowsPerChunk } from './chunk.ts';
+import { type Column, columnsOf } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
 import { begun, none, type Progress, type Totals } from './progress.ts';
 import {
@@ -23,27 +23,41 @@ import {
  * @throws NotFound for an unknown archive
  */
 export async function runArchive(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
+  let { rowsPerChunk = maxRowsPerChunk } = options;
+  const ended: Totals[] = [];
   const columns = new Map<ArchivedTable, Column[]>();
-  return repeat(deps, options, async (tx, { chunks, ms }) => {
+  const step = async (tx: Db, { chunks, ms }: { chunks: number; ms: number }): Promise<Step> => {
     const held = await holdArchive(tx, archiveId);
     if (!held) throw new NotFound('archive', archiveId);
-    if (held.state !== 'archiving' || held.deleted) return { rows: 0, chunks: 0, done: true };
+    if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
     const progress = isBegun(held.progress)
       ? held.progress
       : begun('research_attempts', await expect(tx, archiveId));
     progress.ms += Math.round(ms);
-    const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
-    columns.set(progress.table, known);
-    const moved = await move(tx, held, progress, known, chunks * rowsPerChunk);
-    progress.moved[entityOf[progress.table]] += moved.rows;
-    if (moved.after) progress.after = moved.after;
+    const kind = progress.table;
+    const known = columns.get(kind) ?? (await columnsOf(tx, kind));
+    columns.set(kind, known);
+    const moved = await move(tx, held, progress, known, { chunks, rowsPerChunk });
+    progress.moved[entityOf[kind]] += moved.rows;
+    progress.after = moved.after ?? progress.after;
     progress.number += moved.chunks;
     const done = moved.isLast && (await turn(tx, held, progress));
-    if (!done) await saveProgress(tx, archiveId, progress);
-    else deps.log.info('archive.archived', { archiveId, ...progress.moved });
-    return { rows: moved.rows, chunks: moved.chunks, done };
-  });
+    if (done) ended.push(progress.moved);
+    else await saveProgress(tx, archiveId, progress);
+    return { kind, rows: moved.rows, chunks: moved.chunks, done };
+  };
+  const again = (error: unknown) => {
+    if (!isTooLarge(error) || rowsPerChunk === 1) return false;
+    rowsPerChunk = Math.max(1, Math.floor(rowsPerChunk / 8));
+    return true;
+  };
+  const ran = await repeat(deps, options, step, { again });
+  for (const totals of ended) deps.log.info('archive.archived', { archiveId, ...totals });
+  return ran;
 }
+
+/** An array of JSON ends at 256 MB; rows that compress well may be that much, though little is stored of them. */
+const isTooLarge = (error: unknown) => ['54000', '53200'].includes((error as { code?: string }).code ?? '');
 
 const isBegun = (progress: Partial<Progress>): progress is Progress => progress.table !== undefined;
 
@@ -61,9 +75,10 @@ async function move(
   held: Held,
   progress: Progress,
   columns: Column[],
-  limit: number,
+  size: { chunks: number; rowsPerChunk: number },
 ): Promise<Moved> {
   const { table, number, after } = progress;
+  const limit = size.chunks * size.rowsPerChunk;
   const names = JSON.stringify(columns.map(({ name, type }) => [name, type]));
   const [written] = await tx.query<{
     rows: number;
@@ -71,8 +86,8 @@ async function move(
     chunks: number;
     after: Position | null;
   }>(sql(`archive.write.${table}`)`
-    with ${nextRows(table, held.id, after, valuesOf(columns), limit)}, chunk as (
-      select (n - 1) / ${rowsPerChunk} as part, count(*) as row_count, jsonb_agg(value order by n) as rows
+    with ${nextRows({ table, columns }, held.id, after, limit)}, chunk as (
+      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, jsonb_agg(value order by n) as rows
       from page group by 1
     ), written as (
       insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
@@ -81,7 +96,7 @@ async function move(
       from chunk returning row_count
     )
     select coalesce((select sum(row_count) from written), 0)::bigint as rows,
-      (select count(*) from written) as chunks, (select count(*) from reached) as seen,
+      (select count(*) from written) as chunks, (select count(*) from scanned) as seen,
       (
         select json_build_object('createdAt', created_at, 'id', id, 'companyId', company_id) from reached
         where n = case
@@ -111,7 +126,7 @@ async function move(
     rows: written.rows,
     chunks: written.chunks,
     after: written.after,
-    isLast: written.seen < limit && written.rows < limit,
+    isLast: written.seen < limit && written.rows < limit && (table === 'research_attempts' || written.rows === written.seen),
   };
 }
 
@@ -175,4 +190,4 @@ async function expect(tx: Db, campaignId: string): Promise<Totals> {
   return counts ?? { ...none };
 }
 
-export type { Deps, Ran, RunOptions, Step };
+export type { Deps, Ran, RunOptions };

@@ -15,6 +15,8 @@ export interface RunOptions {
   /** How long this invocation may still run. */
   remainingMs: () => number;
   pace?: Pace;
+  /** At most and by default 1,000. */
+  rowsPerChunk?: number;
 }
 
 export interface Ran {
@@ -35,6 +37,8 @@ export interface Held {
 }
 
 export interface Step {
+  /** The table at hand. */
+  kind: string;
   rows: number;
   chunks: number;
   done: boolean;
@@ -42,6 +46,10 @@ export interface Step {
 
 /** No transaction is begun that the time left may be too short for. */
 const reserveMs = 5_000;
+const statisticsMs = 3_000;
+/** Deadlocks and lock timeouts in a row that are no reason to stop. */
+const patience = 3;
+const isCrossed = (error: unknown) => ['40P01', '55P03'].includes((error as { code?: string }).code ?? '');
 
 /**
  * Takes the archive for this transaction: two runners move in turns, each from where the other got to. Names the
@@ -64,27 +72,52 @@ export async function saveProgress(tx: Db, archiveId: string, progress: Progress
     where id = ${archiveId}`);
 }
 
-/** What a reader does at the same time. */
-const probe: Statement = sql('archive.probe')`select id from campaigns where not archived limit 1`;
+/** How busy the database is; its statistics are open to every role, and up to a second old. */
+const look: Statement = sql('archive.look')`
+  select xact_commit + xact_rollback as transactions from pg_stat_database where datname = current_database()`;
 
-/** Does step after step, each in a transaction of its own, until done or out of time. */
+/**
+ * Does step after step, each in a transaction of its own, until done or out of time.
+ * @param again asked about an error of a step: whether another try makes sense
+ */
 export async function repeat(
   { db, clock, sleep }: Deps,
   { remainingMs, pace = politePace() }: RunOptions,
   step: (tx: Db, options: { chunks: number; ms: number }) => Promise<Step>,
+  { again = () => false }: { again?: (error: unknown) => boolean } = {},
 ): Promise<Ran> {
   let rows = 0;
   // Of the transaction before, whose end it could not write down itself.
   let ms = 0;
+  let seen = { at: clock(), transactions: 0 };
+  let crossed = 0;
   while (remainingMs() > reserveMs) {
     const begun = clock();
     const { chunks } = pace;
-    const moved = await db.transaction((tx) => step(tx, { chunks, ms }));
+    const moved = await db
+      .transaction((tx) => step(tx, { chunks, ms }))
+      .catch((error: unknown) => {
+        // It was rolled back, and nothing of it is left.
+        if (isCrossed(error) && crossed++ < patience) return undefined;
+        if (again(error)) return undefined;
+        throw error;
+      });
+    if (!moved) continue;
     const ended = clock();
+    crossed = 0;
     rows += moved.rows;
     if (moved.done) return { done: true, rows };
-    await db.query(probe);
-    const wait = pace.after({ ms: ended - begun, chunks: moved.chunks }, clock() - ended);
+    const [now] = await db.query<{ transactions: number }>(look);
+    const looked = { at: clock(), transactions: now?.transactions ?? 0 };
+    const wait = pace.after({
+      ...moved,
+      ms: ended - begun,
+      lookMs: looked.at - ended,
+      transactions: seen.transactions === 0 ? 0 : looked.transactions - seen.transactions,
+      sinceMs: looked.at - seen.at,
+    });
+    // Statistics come once a second: a span of at least so long.
+    if (seen.transactions === 0 || looked.at - seen.at > statisticsMs) seen = looked;
     if (wait >= 1) await sleep(wait);
     ms = clock() - begun;
   }

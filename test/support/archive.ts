@@ -16,7 +16,8 @@ export const archiver = (db: Db): Deps => ({
 });
 
 /** So many chunks a transaction, always. */
-export const evenly = (chunks = 1): RunOptions => ({
+export const evenly = (chunks = 1, rowsPerChunk = 1_000): RunOptions => ({
+  rowsPerChunk,
   remainingMs: () => 60_000,
   pace: { chunks, after: () => 0 },
 });
