@@ -46,7 +46,9 @@ export function nextRows(
         order by reached.n, t.started_at, t.id limit ${limit}
       ), scanned as (select n from reached)`;
   }
-  const sizes = columns.filter(isJson).map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
+  const sizes = columns
+    .filter(isJson)
+    .map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
   const bytes = sizes.reduce((all, size) => sql.fragment`${all} + ${size}`, sql.fragment`0`);
   return sql.fragment`
     ordered as (

@@ -65,7 +65,9 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
   try {
     const ran = await repeat(deps, options, async (tx, { chunks, ms }) => {
       // First, as whoever deletes the campaign does.
-      await tx.query(sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`);
+      await tx.query(
+        sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`,
+      );
       const held = await holdArchive(tx, archiveId);
       // Gone: another runner has finished.
       if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };

@@ -126,7 +126,10 @@ async function move(
     rows: written.rows,
     chunks: written.chunks,
     after: written.after,
-    isLast: written.seen < limit && written.rows < limit && (table === 'research_attempts' || written.rows === written.seen),
+    isLast:
+      written.seen < limit &&
+      written.rows < limit &&
+      (table === 'research_attempts' || written.rows === written.seen),
   };
 }
 
