@@ -15,6 +15,7 @@ export interface Measured {
   statements: number;
   transactions: number;
   walBytes: number;
+  longestMs: number;
   serverPeakMb: number;
 }
 
@@ -98,6 +99,7 @@ async function move(tx: Db, table: (typeof tables)[number], campaignId: string):
 
 async function measured(stage: Stage, work: () => Promise<number>): Promise<Measured> {
   const before = { ...stage.count };
+  stage.count.longestMs = 0;
   const startedAt = performance.now();
   let seconds = 0;
   const { result, walBytes } = await walOf(stage.db, () =>
@@ -110,6 +112,7 @@ async function measured(stage: Stage, work: () => Promise<number>): Promise<Meas
   const rows = result.result;
   return {
     ...{ rows, seconds, rowsPerSecond: rows / seconds, walBytes, serverPeakMb: result.peakMb },
+    longestMs: stage.count.longestMs,
     statements: stage.count.statements - before.statements,
     transactions: stage.count.transactions - before.transactions,
   };

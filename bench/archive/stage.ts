@@ -18,8 +18,8 @@ export interface Stage {
   worker: Connection;
   /** What the archiver runs with, as deployed: alone on its connection, waiting for real. */
   deps: Deps;
-  /** Statements that the archiver sent, and those of them that begin and end a transaction. */
-  count: { statements: number; transactions: number };
+  /** Statements and transactions that the archiver sent, and how long the longest of these took. */
+  count: { statements: number; transactions: number; longestMs: number };
   close(): Promise<void>;
 }
 
@@ -34,15 +34,18 @@ export async function aStage(): Promise<Stage> {
   const urls = await logins(world);
   const api = connect(urls.api, { max: 2 });
   const worker = connect(urls.worker, { max: 1, statementTimeoutMs: 600_000 });
-  const count = { statements: 0, transactions: 0 };
+  const count = { statements: 0, transactions: 0, longestMs: 0 };
   const counted = (inner: Db): Db => ({
     query(statement) {
       count.statements++;
       return inner.query(statement);
     },
-    transaction(work) {
+    async transaction(work) {
       count.transactions++;
-      return inner.transaction((tx) => work(counted(tx)));
+      const startedAt = performance.now();
+      const result = await inner.transaction((tx) => work(counted(tx)));
+      count.longestMs = Math.max(count.longestMs, performance.now() - startedAt);
+      return result;
     },
   });
   const deps = { db: counted(worker), log: { info: () => undefined }, clock: Date.now, sleep };
