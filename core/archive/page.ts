@@ -1,6 +1,6 @@
 import { type Fragment, sql } from '../db/sql.ts';
 import type { ArchivedTable } from './chunk.ts';
-import { type Column, isJson, valuesOf } from './columns.ts';
+import { type Column, isJson, list, valuesOf } from './columns.ts';
 
 /** Where a walk stands: in the order of a page index or, for jobs and attempts, at a company of a batch. */
 export interface Position {
@@ -51,14 +51,14 @@ export function nextRows(
     .map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
   const bytes = sizes.reduce((all, size) => sql.fragment`${all} + ${size}`, sql.fragment`0`);
   return sql.fragment`
-    ordered as (
-      select t.*, row_number() over (order by t.created_at, t.id) as row_place,
-        ${bytes} as row_bytes from ${sql.identifier(table)} t
+    scanned as materialized (
+      select ${list(columns.map(({ name }) => sql.fragment`t.${sql.identifier(name)}`))},
+        row_number() over w as row_place, sum(${bytes}) over w - (${bytes}) as bytes_before
+      from ${sql.identifier(table)} t
       where t.campaign_id = ${campaignId}
         and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
+      window w as (order by t.created_at, t.id rows unbounded preceding)
       order by t.created_at, t.id limit ${limit}
-    ), scanned as materialized (
-      select t.*, sum(row_bytes) over (order by row_place) - row_bytes as bytes_before from ordered t
     ), page as materialized (
       select t.row_place as n, 0 as job, ${values} as value, t.created_at, t.id
       from scanned t where t.bytes_before < ${maxPageBytes}

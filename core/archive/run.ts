@@ -136,7 +136,7 @@ async function move(
 /** What stands in the table now, not what was meant to: before the rows themselves go. */
 async function check(tx: Db, chunks: Fragment, expected: number): Promise<void> {
   const [stored] = await tx.query<{ rows: number; intact: boolean }>(sql('archive.check')`
-    select sum(jsonb_array_length(rows))::bigint as rows,
+    select sum(row_count) as rows,
       bool_and(sha256 = aim.chunk_sha256(columns, rows) and row_count = jsonb_array_length(rows)) as intact
     from archive_chunks where ${chunks}`);
   if (!stored?.intact || stored.rows !== expected) {
