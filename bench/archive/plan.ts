@@ -21,7 +21,7 @@ export async function plan(stage: Stage, campaignId: string): Promise<Row> {
   const of = sql.fragment`t.campaign_id = ${campaignId}`;
   const jobs = sql.fragment`select id from research_jobs t where ${of}`;
   // A connection of its own: what the server's process took stays with it.
-  const worker = connect(stage.urls.worker, { max: 1, statementTimeoutMs: 600_000 });
+  const worker = connect(stage.urls.worker, { max: 1, statementTimeoutMs: 3_600_000 });
   const startedAt = performance.now();
   let failed = '';
   let rows = 0;

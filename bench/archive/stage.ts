@@ -28,12 +28,14 @@ export const lockWaitMs = 200;
 
 export async function aStage(): Promise<Stage> {
   const world = await aWorld();
-  await run(world.db, 'alter system set log_lock_waits = on');
-  await run(world.db, `alter system set deadlock_timeout = '${lockWaitMs}ms'`);
-  await run(world.db, 'select pg_reload_conf()');
+  // A million rows are loaded in one statement.
+  const db = connect(world.url, { max: 4, statementTimeoutMs: 3_600_000 });
+  await run(db, 'alter system set log_lock_waits = on');
+  await run(db, `alter system set deadlock_timeout = '${lockWaitMs}ms'`);
+  await run(db, 'select pg_reload_conf()');
   const urls = await logins(world);
   const api = connect(urls.api, { max: 2 });
-  const worker = connect(urls.worker, { max: 1, statementTimeoutMs: 600_000 });
+  const worker = connect(urls.worker, { max: 1, statementTimeoutMs: 3_600_000 });
   const count = { statements: 0, transactions: 0, longestMs: 0 };
   const counted = (inner: Db): Db => ({
     query(statement) {
@@ -50,8 +52,9 @@ export async function aStage(): Promise<Stage> {
   });
   const deps = { db: counted(worker), log: { info: () => undefined }, clock: Date.now, sleep };
   return {
-    ...{ world, db: world.db, tenantId: world.tenantId, urls, api, worker, deps, count },
+    ...{ world, db, tenantId: world.tenantId, urls, api, worker, deps, count },
     async close() {
+      await db.close();
       await api.close();
       await worker.close();
       await world.close();
