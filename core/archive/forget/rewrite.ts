@@ -27,7 +27,8 @@ export async function rewriteChunk(
   }>(sql('erase.rewrite')`
     select count(*) filter (where gone or named)::int as touched, count(*) filter (where gone)::int as dropped,
       count(*) filter (where not gone)::int as kept,
-      (jsonb_agg(case when named then ${changed} else value end order by place) filter (where not gone))::text as rows
+      to_jsonb(array_agg(case when named then ${changed} else value end order by place)
+        filter (where not gone))::text as rows
     from (
       select raw.value, raw.place, ${drop} as gone, ${change} as named
       from archive_chunks k
