@@ -30,7 +30,7 @@ export async function rewriteChunk(
       to_jsonb(array_agg(case when named then ${changed} else value end order by place)
         filter (where not gone))::text as rows
     from (
-      select raw.value, raw.place, ${drop} as gone, ${change} as named
+      select raw.value, raw.place, k.columns, ${drop} as gone, ${change} as named
       from archive_chunks k
       cross join lateral jsonb_array_elements(k.rows) with ordinality as raw (value, place)
       join aim.archived_rows(${archiveId}, ${table}, ${number}) with ordinality as row (value, place)
