@@ -33,10 +33,12 @@ create function aim.archive_checksum(archive uuid) returns bytea
 create function aim.archived_rows(archive uuid, relation text, chunk int) returns setof jsonb
   language sql stable rows 1000 set search_path = pg_catalog, public, pg_temp as $sql$
     select jsonb_build_object('user_id', k.user_id)
-      || case relation when 'research_attempts' then '{}' else jsonb_build_object('campaign_id', k.archive_id) end
+      || case when relation in ('research_attempts', 'late_results') then '{}'
+        else jsonb_build_object('campaign_id', k.archive_id) end
       || coalesce((
-        select jsonb_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
-          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)
+        -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+        select json_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
+          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)::jsonb
         from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
     from archive_chunks k
     cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)

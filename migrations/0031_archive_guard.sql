@@ -1,8 +1,8 @@
 -- Up Migration
 
 -- Parents first, as writers take them. Readers go on: triggers are made without shutting them out.
-lock table campaigns, companies, contacts, research_batches, research_jobs, company_research, prospect_research
-  in share row exclusive mode;
+lock table campaigns, companies, contacts, research_batches, research_jobs, company_research, prospect_research,
+  late_results in share row exclusive mode;
 
 -- Refuses what a statement did below an archived campaign (AIM01). It runs after the statement and its foreign keys and
 -- holds the campaign's key, which whoever archives takes for himself: so either it comes first and the archiver waits
@@ -82,10 +82,46 @@ begin
 end
 $body$;
 
+-- A late result comes after its job ended, so perhaps while its attempt is on its way into the archive, which would
+-- take it along and keep nothing of it. It is found by its job.
+create function aim.guard_late_results() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  archiver uuid := nullif(current_setting('aim.archiver', true), '')::uuid;
+  touched uuid[];
+  refused uuid;
+begin
+  if archiver is not null and not pg_has_role(caller, 'aim_worker', 'member') then
+    archiver := null;
+  end if;
+  select array_agg(distinct j.campaign_id) into touched from after join research_jobs j on j.id = after.job_id
+  where j.campaign_id is distinct from archiver;
+  if touched is null then
+    return null;
+  end if;
+  perform from campaigns where id = any(touched) order by id for key share;
+  select id into refused from campaigns
+  where id = any(touched) and archived and deleted_at is null order by id limit 1;
+  if refused is not null then
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM01';
+  end if;
+  return null;
+end
+$body$;
+grant select (id, campaign_id) on research_jobs to aim_definer;
+alter function aim.guard_late_results() owner to aim_definer;
+revoke all on function aim.guard_late_results() from public;
+create trigger guard_inserted after insert on late_results referencing new table as after
+  for each statement execute function aim.guard_late_results();
+
 -- Down Migration
 
-lock table campaigns, companies, contacts, research_batches, research_jobs, company_research, prospect_research
-  in access exclusive mode;
+lock table campaigns, companies, contacts, research_batches, research_jobs, company_research, prospect_research,
+  late_results in access exclusive mode;
+drop trigger guard_inserted on late_results;
+drop function aim.guard_late_results();
+revoke select (id, campaign_id) on research_jobs from aim_definer;
 do $body$
 declare
   guarded text;

@@ -110,8 +110,8 @@ create table erasures (
   email_hash bytea not null check (length(email_hash) = 32),
   -- Where it stands: which pass over the rows, which table of it, behind which row.
   pass int not null default 1 check (pass >= 1),
-  -- Transactions that were open when the pass began, or came later, are this one or above. None: it has not begun.
-  pass_xid xid8,
+  -- What it cannot see was not over when the pass began. None: it has not begun.
+  pass_snapshot pg_snapshot,
   step int not null default 0 check (step >= 0),
   position jsonb,
   counts jsonb not null default '{}' check (jsonb_typeof(counts) = 'object'),

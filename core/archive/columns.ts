@@ -1,6 +1,6 @@
 import type { Db } from '../db/connect.ts';
 import { Fragment, sql } from '../db/sql.ts';
-import type { ArchivedTable } from './chunk.ts';
+import { type ArchivedTable, keyOf } from './chunk.ts';
 
 /** A column of a table as it is now, or as it was when a chunk was made. */
 export interface Column {
@@ -16,12 +16,12 @@ export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 /** The same for all rows of an archive, or made anew: not kept. */
 const left = ['user_id', 'campaign_id', 'search_vector'];
 
-/** What can be written, `id` first. */
+/** What can be written, the key first. */
 export async function columnsOf(db: Db, table: ArchivedTable): Promise<Column[]> {
   const columns = await db.query<Column>(sql('archive.columns')`
     select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
     where attrelid = ${`public.${table}`}::regclass and attnum > 0 and not attisdropped and attgenerated = ''
-    order by attname <> 'id', attnum`);
+    order by attname <> ${keyOf(table)}, attnum`);
   return columns.filter(({ name }) => !left.includes(name));
 }
 
@@ -85,7 +85,7 @@ function withDropped(attributes: Fragment, kept: Column[], dropped: Column[]): F
     return sql.fragment`(${column.name}::text, ${raw}, ${isJson(column) ? sql.fragment`${raw} -> 0` : raw})`;
   });
   return sql.fragment`(
-    select coalesce(jsonb_object_agg(d.name, d.value), '{}') from (values ${list(rows)}) d (name, raw, value)
+    select coalesce(json_object_agg(d.name, d.value)::jsonb, '{}') from (values ${list(rows)}) d (name, raw, value)
     where d.raw <> 'null'
   ) || (${attributes})`;
 }

@@ -1,8 +1,8 @@
 import { type Fragment, sql } from '../db/sql.ts';
-import type { ArchivedTable } from './chunk.ts';
+import { type ArchivedTable, keyOf, ofJobs } from './chunk.ts';
 import { type Column, isJson, list, valuesOf } from './columns.ts';
 
-/** Where a walk stands: in the order of a page index or, for jobs and attempts, at a company of a batch. */
+/** Where a walk stands: in the order of a page index or, for jobs and what hangs on them, at a company of a batch. */
 export interface Position {
   createdAt: string;
   id: string;
@@ -16,7 +16,7 @@ const maxPageBytes = 16_000_000;
 
 /**
  * The next rows of a campaign as `page (n, job, value)`, n from 1 in their order; `reached (n, created_at, id,
- * company_id)`, the position after each of them (for attempts its n counts jobs, which is `page.job`); and
+ * company_id)`, the position after each of them (for what hangs on jobs its n counts jobs, which is `page.job`); and
  * `scanned`, which has fewer rows than the limit, and no more than were taken, when nothing is left behind them.
  */
 export function nextRows(
@@ -34,16 +34,18 @@ export function nextRows(
         from (${jobs(campaignId, after, limit)}) t
       ), reached as (select n, created_at, id, company_id from page), scanned as (select n from page)`;
   }
-  if (table === 'research_attempts') {
+  if (ofJobs(table)) {
+    const since = sql.identifier(table === 'late_results' ? 'received_at' : 'started_at');
+    const key = sql.identifier(keyOf(table));
     return sql.fragment`
       reached as materialized (
         select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, t.batch_at as created_at,
           t.batch_id as id, t.company_id, t.id as job_id
         from (${jobs(campaignId, after, limit)}) t
       ), page as materialized (
-        select row_number() over (order by reached.n, t.started_at, t.id) as n, reached.n as job, ${values} as value
-        from reached join research_attempts t on t.job_id = reached.job_id
-        order by reached.n, t.started_at, t.id limit ${limit}
+        select row_number() over (order by reached.n, t.${since}, t.${key}) as n, reached.n as job, ${values} as value
+        from reached join ${sql.identifier(table)} t on t.job_id = reached.job_id
+        order by reached.n, t.${since}, t.${key} limit ${limit}
       ), scanned as (select n from reached)`;
   }
   const sizes = columns

@@ -32,6 +32,7 @@ export const none: Totals = {
   batches: 0,
   jobs: 0,
   attempts: 0,
+  lateResults: 0,
 };
 
 export const begun = (table: ArchivedTable, expected: Totals): Progress => ({

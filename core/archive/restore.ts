@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 import { AimError, Conflict, NotFound } from '../errors.ts';
-import { type ArchivedTable, archivedTables, entityOf } from './chunk.ts';
+import { type ArchivedTable, archivedTables, entityOf, ofJobs } from './chunk.ts';
 import { type Column, columnsOf, list, restoring } from './columns.ts';
 import { begun, type Progress } from './progress.ts';
 import type { Started } from './start.ts';
@@ -165,6 +165,8 @@ const needsProvider: Partial<Record<ArchivedTable, (value: (name: string) => Fra
     sql.fragment`exists (select from research_providers p where p.id = ${value('provider_id')})`,
   research_jobs: (value) =>
     sql.fragment`exists (select from research_batches b where b.id = ${value('batch_id')})`,
+  late_results: (value) =>
+    sql.fragment`exists (select from research_attempts a where a.id = ${value('attempt_id')})`,
   research_attempts: (value) => sql.fragment`
     exists (select from research_jobs j where j.id = ${value('job_id')})
     and exists (select from research_providers p where p.id = ${value('provider_id')})`,
@@ -177,11 +179,10 @@ async function insert(
   chunks: Fragment,
   { names, values }: { names: Fragment[]; values: Fragment[] },
 ): Promise<number> {
-  const owner = table === 'research_attempts' ? sql.fragment`user_id` : sql.fragment`user_id, campaign_id`;
-  const owned =
-    table === 'research_attempts'
-      ? sql.fragment`${held.tenantId}::uuid`
-      : sql.fragment`${held.tenantId}::uuid, ${held.id}::uuid`;
+  const owner = ofJobs(table) ? sql.fragment`user_id` : sql.fragment`user_id, campaign_id`;
+  const owned = ofJobs(table)
+    ? sql.fragment`${held.tenantId}::uuid`
+    : sql.fragment`${held.tenantId}::uuid, ${held.id}::uuid`;
   const valueNamed = (name: string) => {
     const index = names.findIndex(({ strings }) => strings[0] === `"${name}"`);
     return values[index] ?? sql.fragment`null`;
@@ -194,7 +195,7 @@ async function insert(
       from archive_chunks k cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
       where ${chunks} and ${condition}
       order by k.number, r.place
-      returning id
+      returning 1
     )
     select count(*) as rows from written`);
   return written?.rows ?? 0;

@@ -1,7 +1,14 @@
 import type { Db } from '../db/connect.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
-import { type ArchivedTable, archivedTables, entityOf, rowsPerChunk as maxRowsPerChunk } from './chunk.ts';
+import {
+  type ArchivedTable,
+  archivedTables,
+  entityOf,
+  keyOf,
+  rowsPerChunk as maxRowsPerChunk,
+  ofJobs,
+} from './chunk.ts';
 import { type Column, columnsOf } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
 import { begun, none, type Progress, type Totals } from './progress.ts';
@@ -30,9 +37,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     const held = await holdArchive(tx, archiveId);
     if (!held) throw new NotFound('archive', archiveId);
     if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
-    const progress = isBegun(held.progress)
-      ? held.progress
-      : begun('research_attempts', await expect(tx, archiveId));
+    const progress = isBegun(held.progress) ? held.progress : begun('late_results', await expect(tx, held));
     progress.ms += Math.round(ms);
     const kind = progress.table;
     const known = columns.get(kind) ?? (await columnsOf(tx, kind));
@@ -87,7 +92,8 @@ async function move(
     after: Position | null;
   }>(sql(`archive.write.${table}`)`
     with ${nextRows({ table, columns }, held.id, after, limit)}, chunk as (
-      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, jsonb_agg(value order by n) as rows
+      -- jsonb_agg copies each string with a look up to the next zero byte: quadratic where a row is large.
+      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, to_jsonb(array_agg(value order by n)) as rows
       from page group by 1
     ), written as (
       insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
@@ -100,8 +106,8 @@ async function move(
       (
         select json_build_object('createdAt', created_at, 'id', id, 'companyId', company_id) from reached
         where n = case
-          -- More attempts may be left of the job that the last one belongs to: begin there again.
-          when ${table} = 'research_attempts' and (select count(*) from page) = ${limit}
+          -- More may be left of the job that the last one belongs to: begin there again.
+          when ${ofJobs(table)}::boolean and (select count(*) from page) = ${limit}
             then (select max(job) - 1 from page)
           else (select max(n) from reached) end
       ) as after`);
@@ -116,7 +122,7 @@ async function move(
           select (r.value ->> 0)::uuid as id from archive_chunks cross join lateral jsonb_array_elements(rows) r
           where ${chunks}
         ) stored
-        where t.id = stored.id returning t.id
+        where t.${sql.identifier(keyOf(table))} = stored.id returning 1
       )
       select count(*) as rows from gone`);
     if (deleted?.rows !== written.rows)
@@ -126,10 +132,7 @@ async function move(
     rows: written.rows,
     chunks: written.chunks,
     after: written.after,
-    isLast:
-      written.seen < limit &&
-      written.rows < limit &&
-      (table === 'research_attempts' || written.rows === written.seen),
+    isLast: written.seen < limit && written.rows < limit && (ofJobs(table) || written.rows === written.seen),
   };
 }
 
@@ -169,6 +172,8 @@ async function leftBehind(tx: Db, campaignId: string): Promise<ArchivedTable | u
   const [found] = await tx.query<{ table: ArchivedTable | null }>(sql('archive.left_behind')`
     select case
       when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
+        join late_results l on l.job_id = j.id where b.campaign_id = ${campaignId}) then 'late_results'
+      when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
         join research_attempts a on a.job_id = j.id where b.campaign_id = ${campaignId}) then 'research_attempts'
       when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
         where b.campaign_id = ${campaignId}) then 'research_jobs'
@@ -182,13 +187,16 @@ async function leftBehind(tx: Db, campaignId: string): Promise<ArchivedTable | u
 }
 
 /** From counts that are there or cheap; attempts are at least as many as the jobs that were tried. */
-async function expect(tx: Db, campaignId: string): Promise<Totals> {
+async function expect(tx: Db, { id: campaignId, tenantId }: Held): Promise<Totals> {
   const [counts] = await tx.query<Totals>(sql('archive.expect')`
     select (select count(*) from companies where campaign_id = ${campaignId}) as companies,
       (select count(*) from contacts where campaign_id = ${campaignId}) as contacts,
       (select count(*) from company_research where campaign_id = ${campaignId}) as research,
       (select count(*) from prospect_research where campaign_id = ${campaignId}) as prospects,
-      count(*) as batches, coalesce(sum(total), 0)::bigint as jobs, coalesce(sum(total), 0)::bigint as attempts
+      count(*) as batches, coalesce(sum(total), 0)::bigint as jobs, coalesce(sum(total), 0)::bigint as attempts,
+      -- They are few; of a tenant with many, an estimate.
+      (select count(*) from (select job_id from late_results where user_id = ${tenantId} limit 10000) l
+        join research_jobs j on j.id = l.job_id where j.campaign_id = ${campaignId}) as "lateResults"
     from research_batches where campaign_id = ${campaignId}`);
   return counts ?? { ...none };
 }

@@ -99,7 +99,7 @@ test('an archive tells how far it is, and in the end what it holds', async () =>
     archivedAt: null,
   });
   // Time for a few transactions.
-  let looks = 12;
+  let looks = 25;
   const some = { ...evenly(1, 5), remainingMs: () => 1_000 * looks-- };
   expect(await runArchive(archiver(db.asWorker), campaignId, some)).toMatchObject({ done: false });
   const halfway = await getArchive(api(), tenantId, campaignId);
@@ -120,6 +120,7 @@ test('an archive tells how far it is, and in the end what it holds', async () =>
     batches: 3,
     jobs: 24,
     attempts: 30,
+    lateResults: 18,
   });
   const stranger = await aTenant(db);
   await expect(getArchive(db.asApi.forTenant(stranger), stranger, campaignId)).rejects.toMatchObject({

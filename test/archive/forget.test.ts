@@ -63,6 +63,15 @@ async function aKnownPerson() {
     insert into research_jobs (user_id, batch_id, company_id, campaign_id, provider_id, kind, status, finished_at, error_code, error_message)
     select ${tenantId}, id, ${companyId}, ${campaignId}, ${provider.id}, 'company', 'failed', now(), 'x', ${`no reply from ${email}`}
     from batch`);
+  await db.query(t`insert into research_attempts (id, user_id, job_id, provider_id, ask_id, outcome)
+    select gen_random_uuid(), user_id, id, provider_id, gen_random_uuid(), 'retried' from research_jobs where campaign_id = ${campaignId}`);
+  await db.query(t`insert into late_results (attempt_id, user_id, job_id, summary, findings, sources, prospects)
+    select a.id, a.user_id, a.job_id, ${`ask ${loud}`}, ${JSON.stringify({ [email]: 1 })}::jsonb, ${JSON.stringify([email])}::jsonb,
+      ${JSON.stringify([
+        { fullName: 'Ann Known', email: loud, naturalKey: email },
+        { fullName: 'Bob', email: 'bob@known.example', title: `not ${email}` },
+      ])}::jsonb
+    from research_attempts a join research_jobs j on j.id = a.job_id where j.campaign_id = ${campaignId}`);
   await db.query(t`update campaigns set name = ${`All about ${email}`} where id = ${campaignId}`);
   await db.query(t`insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
     values (${tenantId}, 'research', ${email.length + people}, ${Buffer.concat([Buffer.from([0, 255]), Buffer.from(`<${loud}>`)])},
@@ -88,6 +97,12 @@ test('a person is in no table any more, in whatever way it was written, and othe
   await db.query(t`update contacts set attributes = '{}' where campaign_id = ${campaignId}`);
   expect(await tracesOf(db, email)).toEqual([]);
   expect(await tracesOf(db, email.replace('@', '%40'))).toEqual([]);
+  // Her name goes with her, and Bob stays.
+  expect(await tracesOf(db, 'Ann Known')).toEqual([]);
+  const [late] = await db.query<{ prospects: unknown }>(
+    t`select prospects from late_results where user_id = ${tenantId}`,
+  );
+  expect(late?.prospects).toEqual([{ fullName: 'Bob', email: 'bob@known.example', title: 'not [erased]' }]);
   expect(await erasure(id)).toMatchObject({
     counts: {
       contacts: 2,
@@ -95,6 +110,7 @@ test('a person is in no table any more, in whatever way it was written, and othe
       company_research: 1,
       companies: 1,
       research_jobs: 1,
+      late_results: 1,
       campaigns: 1,
       dead_letters: 1,
       idempotency_keys: 2,

@@ -37,7 +37,7 @@ async function conserved() {
   const rows = await whereabouts(db, campaignId);
   return Object.fromEntries(rows.map(({ table, active, archived }) => [table, active + archived]));
 }
-const tables = Array.from({ length: 7 });
+const tables = Array.from({ length: 8 });
 const all = () =>
   Object.fromEntries(Object.entries(whole).map(([table, { count }]) => [table, Number(count)]));
 

@@ -61,8 +61,9 @@ test.each([
   ],
   [
     'two chunks in the place of each other',
-    `update archive_chunks set number = case number when 1 then 12 else 11 end
-      where archive_id = $1 and table_name = 'contacts' and number <= 2`,
+    `update archive_chunks c set rows = o.rows, row_count = o.row_count, sha256 = o.sha256 from archive_chunks o
+      where c.archive_id = $1 and o.archive_id = $1 and c.table_name = 'contacts' and o.table_name = 'contacts'
+        and c.number <= 2 and o.number = 3 - c.number`,
   ],
 ])('%s is found before anything changes', async (_, change) => {
   await archived(db, tenantId, campaignId);

@@ -14,6 +14,7 @@ const definers = [
   'aim.find_archived(uuid,text,uuid,text,integer,integer)',
   'aim.find_ask(uuid)',
   'aim.guard_archived()',
+  'aim.guard_late_results()',
   'aim.index_chunk()',
   'aim.note_campaigns()',
   'aim.note_providers()',

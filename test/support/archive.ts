@@ -87,12 +87,20 @@ export async function aVariedCampaign(db: Db, tenantId: string, providerId: stri
     select gen_random_uuid(), j.user_id, j.id, j.provider_id, gen_random_uuid(),
       case n when 1 then 'throttled' else 'completed' end, 200 + n, n * 10, case n when 1 then null else now() end
     from research_jobs j, generate_series(1, 2) n where j.campaign_id = ${campaignId} and j.status <> 'cancelled'`);
+  await db.query(sql('t')`
+    insert into late_results (attempt_id, user_id, job_id, summary, findings, sources, prospects, received_at)
+    select a.id, a.user_id, a.job_id, case when a.http_status = 201 then 'late “result”' end, '{"n": 1.50, "z": null}', '[]',
+      '[{"email": "bob@x.example", "name": "Bob"}]', '2026-01-01T00:00:00.654321Z'
+    from research_attempts a join research_jobs j on j.id = a.job_id
+    where j.campaign_id = ${campaignId} and j.status = 'failed'`);
   return campaignId;
 }
 
+const ofJobs =
+  'job_id in (select j.id from research_jobs j join research_batches b on b.id = j.batch_id where b.campaign_id = $1)';
 const scopes: Record<string, string> = {
-  research_attempts:
-    'job_id in (select j.id from research_jobs j join research_batches b on b.id = j.batch_id where b.campaign_id = $1)',
+  research_attempts: ofJobs,
+  late_results: ofJobs,
 };
 const tables = [
   'companies',
@@ -102,6 +110,7 @@ const tables = [
   'research_batches',
   'research_jobs',
   'research_attempts',
+  'late_results',
 ];
 
 /** Of each table the number of rows and, of every column, a digest of all values in the order of the ids. */
@@ -113,7 +122,7 @@ export async function digestOf(db: Db, campaignId: string): Promise<Record<strin
       where attrelid = ${table}::regclass and attnum > 0 and not attisdropped order by attname`);
     const each = columns.map(
       ({ name }) =>
-        `md5(string_agg(coalesce(length("${name}"::text) || ':' || "${name}"::text, '-'), ' ' order by id)) as "${name}"`,
+        `md5(string_agg(coalesce(length("${name}"::text) || ':' || "${name}"::text, '-'), ' ' order by ${table === 'late_results' ? 'attempt_id' : 'id'})) as "${name}"`,
     );
     const [row] = await db.query<Record<string, unknown>>({
       statement: 't',

@@ -1,7 +1,7 @@
 import type { Db } from '../../db/connect.ts';
-import { sql } from '../../db/sql.ts';
+import { type Fragment, sql } from '../../db/sql.ts';
 import { type Walk, walkOf } from './live.ts';
-import { jsonWithout, mentions, type Person } from './person.ts';
+import { jsonWithout, mentions, othersIn, type Person } from './person.ts';
 import { type ChunkKey, rewriteChunk } from './rewrite.ts';
 
 /** Chunks that one transaction looks into; those that name the person are few. */
@@ -48,8 +48,23 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
   return rewriteChunk(tx, chunk, {
     drop: sql.fragment`coalesce(${isPerson}, false)`,
     change: mentions(person, sql.fragment`row.value::text`),
-    changed: jsonWithout(person, sql.fragment`raw.value`),
+    changed: jsonWithout(
+      person,
+      chunk.table === 'late_results' ? lateResult(person) : sql.fragment`raw.value`,
+    ),
   });
+}
+
+/** A late result keeps the people it found in its own JSON: this one goes as a whole. */
+function lateResult(person: Person): Fragment {
+  return sql.fragment`(
+    select case when at.place is null then raw.value
+      else jsonb_set(raw.value, array[at.place, '0'], ${othersIn(person, sql.fragment`(raw.value -> at.place::int -> 0)`)}) end
+    from (
+      select max(c.place - 1)::text as place from jsonb_array_elements(raw.columns) with ordinality c (value, place)
+      where c.value ->> 0 = 'prospects'
+    ) at
+  )`;
 }
 
 /** The archives of a tenant: each as the campaign it was, then its chunks. */

@@ -121,7 +121,7 @@ export async function runErasure(
 
 async function stateOf(db: Db, id: string, tenantId: string, email: string): Promise<State | undefined> {
   const [state] = await db.query<State>(sql('erasures.state')`
-    select user_id as "tenantId", pass, step, position, pass_xid is not null as begun
+    select user_id as "tenantId", pass, step, position, pass_snapshot is not null as begun
     from erasures
     where id = ${id} and user_id = ${tenantId} and finished_at is null
       and email_hash = aim.email_hash(user_id, ${email})`);
@@ -136,8 +136,8 @@ async function beginPass(
   remainingMs: () => number,
 ): Promise<boolean> {
   const { db } = deps;
-  const [mark] = await db.query<{ xid: string }>(sql('erasures.mark')`
-    select pg_snapshot_xmin(pg_current_snapshot())::text as xid`);
+  const [mark] = await db.query<{ snapshot: string }>(sql('erasures.mark')`
+    select pg_current_snapshot()::text as snapshot`);
   // Looked at after the mark: what begins from here on is seen at the end of the pass.
   const open = await unfinishedOf(db, tenantId);
   for (const { id: archiveId, state } of open) {
@@ -147,8 +147,8 @@ async function beginPass(
   if (open.length > 0 && (await unfinishedOf(db, tenantId)).length > 0) return false;
   if (open.length > 0) return true;
   await db.query(sql('erasures.begin_pass')`
-    update erasures set pass_xid = ${mark?.xid}::xid8, updated_at = now()
-    where id = ${id} and pass = ${pass} and pass_xid is null and finished_at is null`);
+    update erasures set pass_snapshot = ${mark?.snapshot}::pg_snapshot, updated_at = now()
+    where id = ${id} and pass = ${pass} and pass_snapshot is null and finished_at is null`);
   return true;
 }
 
@@ -190,12 +190,13 @@ async function finishPass(db: Db, id: string, state: State): Promise<boolean> {
         where a.user_id = ${state.tenantId} and a.purging_at is null and a.state <> 'archived'
       ) or exists (
         select from changes c
-        where c.user_id = ${state.tenantId} and c.xid >= e.pass_xid and c.entity = 'campaign' and c.op in ('archive', 'restore')
+        where c.user_id = ${state.tenantId} and c.entity = 'campaign' and c.op in ('archive', 'restore')
+          and c.xid >= pg_snapshot_xmin(e.pass_snapshot) and not pg_visible_in_snapshot(c.xid, e.pass_snapshot)
       ) as now
       from erasures e where e.id = ${id}
     )
     update erasures set finished_at = case when not moved.now then now() end,
-      pass = case when moved.now then pass + 1 else pass end, pass_xid = case when not moved.now then pass_xid end,
+      pass = case when moved.now then pass + 1 else pass end, pass_snapshot = case when not moved.now then pass_snapshot end,
       step = case when moved.now then 0 else step end, position = null, updated_at = now()
     from moved where id = ${id} and pass = ${state.pass} and step = ${state.step} and finished_at is null
     returning finished_at is not null as done`);

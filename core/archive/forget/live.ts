@@ -1,6 +1,6 @@
 import type { Db } from '../../db/connect.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
-import { jsonWithout, mentions, type Person, personOf, without } from './person.ts';
+import { jsonWithout, mentions, othersIn, type Person, personOf, without } from './person.ts';
 
 const rowsPerTransaction = 1_000;
 /** Of any size. */
@@ -174,6 +174,31 @@ const deadLetters: Walk = async (tx, person, after) => {
   return { changed, next: rows === lettersPerTransaction ? { createdAt, id } : undefined };
 };
 
+/** Evidence of results that came too late: what they say, and the people they found. */
+const lateResults: Walk = async (tx, person, after) => {
+  const json = (column: Fragment) => jsonWithout(person, column);
+  const [last] = await tx.query<{ id: string; rows: number; changed: number }>(sql('erase.late_results')`
+    with chunk as materialized (
+      select attempt_id, job_id, concat_ws(E'\n', summary, findings::text, sources::text, prospects::text) as document
+      from late_results where user_id = ${person.tenantId}
+        ${after ? sql.fragment`and attempt_id > ${after.id}::uuid` : sql.empty}
+      order by attempt_id limit ${rowsPerTransaction}
+    ), hit as materialized (
+      select h.attempt_id from chunk h join research_jobs j on j.id = h.job_id
+      join campaigns c on c.id = j.campaign_id and not c.archived
+      where ${mentions(person, sql.fragment`h.document`)}
+    ), changed as (
+      update late_results t set summary = ${without(person, sql.fragment`t.summary`)},
+        findings = ${json(sql.fragment`t.findings`)}, sources = ${json(sql.fragment`t.sources`)},
+        prospects = ${json(othersIn(person, sql.fragment`t.prospects`))}
+      where t.attempt_id = any (array(select attempt_id from hit)) returning t.attempt_id
+    )
+    select attempt_id as id, (select count(*) from chunk) as rows, (select count(*) from changed) as changed
+    from chunk order by attempt_id desc limit 1`);
+  if (!last) return { changed: 0, next: undefined };
+  return { changed: last.changed, next: last.rows === rowsPerTransaction ? { id: last.id } : undefined };
+};
+
 /** Answers that are kept for a day, for a repeat of the request. */
 const answers: Walk = async (tx, person, after) => {
   const [last] = await tx.query<{ key: string; rows: number; changed: number }>(sql('erase.answers')`
@@ -223,6 +248,7 @@ export const liveWalks: Record<string, Walk> = {
   }),
   companies,
   research_jobs: jobs,
+  late_results: lateResults,
   campaigns: walkOf({ table: sql.fragment`campaigns`, texts: { name: 200 }, inCampaign: false }),
   dead_letters: deadLetters,
   idempotency_keys: answers,

@@ -35,6 +35,19 @@ export function mentions({ spellings, pattern }: Person, text: Fragment): Fragme
 export function without({ pattern }: Person, text: Fragment, length = 1_000_000_000): Fragment {
   return sql.fragment`left(regexp_replace(${text}, ${pattern}, ${erased}, 'gi'), ${length}::int)`;
 }
+
+/** An array of people as a provider found them, without those that are this one. */
+export function othersIn(person: Person, people: Fragment): Fragment {
+  const is = sql.fragment`(lower(one.value ->> 'email') = lower(${person.email})
+    or ${mentions(person, sql.fragment`(one.value ->> 'naturalKey')`)})`;
+  return sql.fragment`case when jsonb_typeof(${people}) <> 'array' then ${people} else (
+    select coalesce(json_agg(one.value order by one.place)::jsonb, '[]')
+    from jsonb_array_elements(case when jsonb_typeof(${people}) = 'array' then ${people} end)
+      with ordinality one (value, place)
+    where ${is} is not true
+  ) end`;
+}
+
 export function jsonWithout({ pattern }: Person, json: Fragment): Fragment {
   return sql.fragment`regexp_replace((${json})::text, ${pattern}, ${erased}, 'gi')::jsonb`;
 }

@@ -27,9 +27,10 @@ export async function rewriteChunk(
   }>(sql('erase.rewrite')`
     select count(*) filter (where gone or named)::int as touched, count(*) filter (where gone)::int as dropped,
       count(*) filter (where not gone)::int as kept,
-      (jsonb_agg(case when named then ${changed} else value end order by place) filter (where not gone))::text as rows
+      to_jsonb(array_agg(case when named then ${changed} else value end order by place)
+        filter (where not gone))::text as rows
     from (
-      select raw.value, raw.place, ${drop} as gone, ${change} as named
+      select raw.value, raw.place, k.columns, ${drop} as gone, ${change} as named
       from archive_chunks k
       cross join lateral jsonb_array_elements(k.rows) with ordinality as raw (value, place)
       join aim.archived_rows(${archiveId}, ${table}, ${number}) with ordinality as row (value, place)
