@@ -520,7 +520,7 @@ create table erasures (
   user_id uuid not null,
   email_hash bytea not null,
   pass integer not null default 1,
-  pass_xid xid8,
+  pass_snapshot pg_snapshot,
   step integer not null default 0,
   "position" jsonb,
   counts jsonb not null default '{}'::jsonb,
@@ -579,7 +579,7 @@ create table late_results (
   constraint late_results_pkey PRIMARY KEY (attempt_id)
 );
 CREATE INDEX late_results_job ON public.late_results USING btree (job_id);
-CREATE INDEX late_results_user ON public.late_results USING btree (user_id);
+CREATE INDEX late_results_tenant ON public.late_results USING btree (user_id, attempt_id);
 alter table late_results enable row level security;
 alter table late_results force row level security;
 create policy definer on late_results for all to aim_definer using (true) with check (true);
@@ -587,6 +587,7 @@ create policy tenant on late_results for all to aim_api using (COALESCE((user_id
 create policy worker on late_results for all to aim_worker using (true) with check (true);
 grant delete, insert, select on late_results to aim_api;
 grant delete, insert, select, update on late_results to aim_worker;
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.late_results REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_late_results();
 
 create table prospect_research (
   id uuid not null default uuidv7(),
@@ -773,6 +774,7 @@ create policy tenant_reads on research_jobs for select to aim_api using (COALESC
 create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
+grant select (id, campaign_id) on research_jobs to aim_definer;
 grant delete, insert, select, update on research_jobs to aim_worker;
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -936,10 +938,12 @@ CREATE OR REPLACE FUNCTION aim.archived_rows(archive uuid, relation text, chunk 
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
     select jsonb_build_object('user_id', k.user_id)
-      || case relation when 'research_attempts' then '{}' else jsonb_build_object('campaign_id', k.archive_id) end
+      || case when relation in ('research_attempts', 'late_results') then '{}'
+        else jsonb_build_object('campaign_id', k.archive_id) end
       || coalesce((
-        select jsonb_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
-          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)
+        -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+        select json_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
+          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)::jsonb
         from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
     from archive_chunks k
     cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
@@ -1214,13 +1218,45 @@ begin
     ) into moved;
   end if;
   if moved then
-    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM01';
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
   end if;
   return null;
 end
 $function$
 ;
 alter function aim.guard_archived() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.guard_late_results()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  archiver uuid := nullif(current_setting('aim.archiver', true), '')::uuid;
+  touched uuid[];
+  refused uuid;
+begin
+  if archiver is not null and not pg_has_role(caller, 'aim_worker', 'member') then
+    archiver := null;
+  end if;
+  select array_agg(distinct j.campaign_id) into touched from after join research_jobs j on j.id = after.job_id
+  where j.campaign_id is distinct from archiver;
+  if touched is null then
+    return null;
+  end if;
+  perform from campaigns where id = any(touched) order by id for key share;
+  select id into refused from campaigns
+  where id = any(touched) and archived and deleted_at is null order by id limit 1;
+  if refused is not null then
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.guard_late_results() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.index_chunk()
  RETURNS trigger

@@ -4,7 +4,7 @@
 lock table campaigns, companies, contacts, research_batches, research_jobs, company_research, prospect_research,
   late_results in share row exclusive mode;
 
--- Refuses what a statement did below an archived campaign (AIM01). It runs after the statement and its foreign keys and
+-- Refuses what a statement did below an archived campaign (AIM02). It runs after the statement and its foreign keys and
 -- holds the campaign's key, which whoever archives takes for himself: so either it comes first and the archiver waits
 -- until it committed, or it waits for him and then sees the campaign archived. A campaign that is deleted or gone has
 -- rules of its own. Search vectors may be filled. Jobs and batches that are open may move on without a look: a campaign
@@ -55,7 +55,7 @@ begin
     ) into moved;
   end if;
   if moved then
-    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM01';
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
   end if;
   return null;
 end
@@ -104,7 +104,7 @@ begin
   select id into refused from campaigns
   where id = any(touched) and archived and deleted_at is null order by id limit 1;
   if refused is not null then
-    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM01';
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
   end if;
   return null;
 end

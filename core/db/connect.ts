@@ -44,7 +44,7 @@ const connectionTroubleCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND
 function translate(cause: unknown): unknown {
   const code = (cause as { code?: unknown } | null)?.code;
   // Raised by the guard of archived campaigns, whose message names the campaign.
-  if (code === 'AIM01') return new Conflict('campaign_archived', (cause as Error).message, { cause });
+  if (code === 'AIM02') return new Conflict('campaign_archived', (cause as Error).message, { cause });
   const isTrouble =
     typeof code === 'string'
       ? connectionTroubleCodes.has(code) || /^(08|53|57P0)/.test(code)

@@ -118,7 +118,7 @@ test.each([
   const outcome = write.catch((error: { code?: string }) => error.code);
   await waiting();
   await marker.query('commit');
-  expect(await outcome).toBe('AIM01');
+  expect(await outcome).toBe('AIM02');
 });
 
 test('the API answers campaign_archived, its own look at the campaign or not', async () => {

@@ -15,7 +15,7 @@ import { personOf } from './person.ts';
 const walks: [string, Walk][] = [...Object.entries(liveWalks), ...Object.entries(archiveWalks)];
 const maxPasses = 10;
 /** Somebody holds what is to be changed: a writer, or an archive that is under way. */
-const lockTroubleCodes = new Set(['55P03', '40P01', 'AIM01']);
+const lockTroubleCodes = new Set(['55P03', '40P01', 'AIM02']);
 
 const shape: ListShape = {
   name: 'erasures',
