@@ -97,7 +97,7 @@ create table archive_lookup (
   constraint archive_lookup_archive_id_table_name_number_fkey FOREIGN KEY (archive_id, table_name, number) REFERENCES archive_chunks(archive_id, table_name, number) ON DELETE CASCADE,
   constraint archive_lookup_pkey PRIMARY KEY (archive_id, table_name, number)
 );
-CREATE INDEX archive_lookup_hashes ON public.archive_lookup USING gin (hashes);
+CREATE INDEX archive_lookup_hashes ON public.archive_lookup USING gin (hashes) WITH (gin_pending_list_limit='256');
 alter table archive_lookup enable row level security;
 alter table archive_lookup force row level security;
 create policy definer on archive_lookup for all to aim_definer using (true) with check (true);
@@ -1266,21 +1266,29 @@ CREATE OR REPLACE FUNCTION aim.index_chunk()
 AS $function$
 declare
   key bytea;
+  email_at int;
+  domain_at int;
 begin
   if new.table_name not in ('companies', 'contacts', 'prospect_research') then
     return null;
   end if;
   key := aim.archive_salt(new.user_id);
+  select max(c.place) filter (where c.value ->> 0 = 'email') - 1, max(c.place) filter (where c.value ->> 0 = 'domain') - 1
+  into email_at, domain_at from jsonb_array_elements(new.columns) with ordinality c (value, place);
   insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
-  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct aim.archive_token(key, word)), '{}')
-  from aim.archived_rows(new.archive_id, new.table_name, new.number) as row (value)
-  cross join lateral (
-    select 'd:' || lower(row.value ->> 'domain') where row.value ->> 'domain' is not null
-    union all
-    select 'e:' || lower(row.value ->> 'email') where row.value ->> 'email' is not null
-    union all
-    select 'd:' || split_part(lower(row.value ->> 'email'), '@', 2) where row.value ->> 'email' like '%@%'
-  ) said (word)
+  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
+    ('x' || encode(substr(sha256(key || convert_to(said.word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int), '{}')
+  from (
+    select distinct words.word
+    from jsonb_array_elements(new.rows) r (value)
+    cross join lateral (select lower(r.value ->> email_at) as email, lower(r.value ->> domain_at) as domain) found
+    cross join lateral (values
+      ('e:' || found.email),
+      (case when found.email like '%@%' then 'd:' || split_part(found.email, '@', 2) end),
+      ('d:' || found.domain)
+    ) words (word)
+    where words.word is not null
+  ) said
   on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
   return null;
 end

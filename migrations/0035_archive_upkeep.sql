@@ -101,7 +101,7 @@ create table archive_lookup (
 comment on table archive_lookup is
   'Which chunk may hold an email or a domain: 32 bits of a salted hash of each, so hits are looked at in the chunk itself.';
 -- Serves the search by email or domain.
-create index archive_lookup_hashes on archive_lookup using gin (hashes);
+create index archive_lookup_hashes on archive_lookup using gin (hashes) with (gin_pending_list_limit = 256);
 
 create table erasures (
   id uuid primary key default uuidv7(),
