@@ -35,6 +35,7 @@ create table archive_chunks (
   sha256 bytea not null,
   rows jsonb not null,
   created_at timestamp with time zone not null default now(),
+  columns jsonb not null default '[]'::jsonb,
   constraint archive_chunks_number_check CHECK ((number >= 1)),
   constraint archive_chunks_row_count_check CHECK (((row_count >= 1) AND (row_count <= 1000))),
   constraint archive_chunks_rows_check CHECK ((jsonb_typeof(rows) = 'array'::text)),
@@ -43,6 +44,7 @@ create table archive_chunks (
   constraint archive_chunks_archive_id_user_id_fkey FOREIGN KEY (archive_id, user_id) REFERENCES archived_campaigns(id, user_id) ON DELETE CASCADE,
   constraint archive_chunks_pkey PRIMARY KEY (archive_id, table_name, number)
 );
+CREATE INDEX archive_chunks_tenant ON public.archive_chunks USING btree (user_id, archive_id, table_name, number);
 CREATE INDEX archive_chunks_user ON public.archive_chunks USING btree (user_id);
 alter table archive_chunks enable row level security;
 alter table archive_chunks force row level security;
@@ -50,7 +52,124 @@ create policy definer on archive_chunks for all to aim_definer using (true) with
 create policy tenant on archive_chunks for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archive_chunks for all to aim_worker using (true) with check (true);
 grant select on archive_chunks to aim_api;
+grant select on archive_chunks to aim_definer;
 grant delete, insert, select, update on archive_chunks to aim_worker;
+CREATE TRIGGER index_chunk AFTER INSERT OR UPDATE ON public.archive_chunks FOR EACH ROW EXECUTE FUNCTION aim.index_chunk();
+
+create table archive_events (
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  run_id uuid,
+  campaign_id uuid not null,
+  action text not null,
+  outcome text not null,
+  reason text not null,
+  error_code text,
+  error_message text,
+  rows bigint not null default 0,
+  ms integer not null default 0,
+  created_at timestamp with time zone not null default now(),
+  constraint archive_events_action_check CHECK ((action = ANY (ARRAY['archive'::text, 'restore'::text, 'purge'::text]))),
+  constraint archive_events_check CHECK (((outcome = 'failed'::text) = (error_code IS NOT NULL))),
+  constraint archive_events_error_message_check CHECK ((length(error_message) <= 2000)),
+  constraint archive_events_outcome_check CHECK ((outcome = ANY (ARRAY['done'::text, 'failed'::text]))),
+  constraint archive_events_reason_check CHECK ((reason = ANY (ARRAY['idle'::text, 'ended'::text, 'closed'::text, 'asked'::text, 'retention'::text, 'deleted'::text]))),
+  constraint archive_events_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_events_pkey PRIMARY KEY (id)
+);
+CREATE INDEX archive_events_created ON public.archive_events USING btree (created_at, id);
+CREATE INDEX archive_events_page ON public.archive_events USING btree (user_id, created_at, id);
+CREATE INDEX archive_events_run ON public.archive_events USING btree (run_id, campaign_id) WHERE (run_id IS NOT NULL);
+alter table archive_events enable row level security;
+alter table archive_events force row level security;
+create policy definer on archive_events for all to aim_definer using (true) with check (true);
+create policy tenant on archive_events for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on archive_events for all to aim_worker using (true) with check (true);
+grant select on archive_events to aim_api;
+grant delete, insert, select, update on archive_events to aim_worker;
+
+create table archive_lookup (
+  archive_id uuid not null,
+  table_name text not null,
+  number integer not null,
+  user_id uuid not null,
+  hashes integer[] not null,
+  constraint archive_lookup_archive_id_table_name_number_fkey FOREIGN KEY (archive_id, table_name, number) REFERENCES archive_chunks(archive_id, table_name, number) ON DELETE CASCADE,
+  constraint archive_lookup_pkey PRIMARY KEY (archive_id, table_name, number)
+);
+CREATE INDEX archive_lookup_hashes ON public.archive_lookup USING gin (hashes) WITH (gin_pending_list_limit='256');
+alter table archive_lookup enable row level security;
+alter table archive_lookup force row level security;
+create policy definer on archive_lookup for all to aim_definer using (true) with check (true);
+create policy worker on archive_lookup for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on archive_lookup to aim_definer;
+
+create table archive_policies (
+  user_id uuid not null,
+  idle_days integer,
+  ended_days integer,
+  closed boolean not null default false,
+  retention_days integer,
+  version bigint not null default 1,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  constraint archive_policies_ended_days_check CHECK (((ended_days >= 1) AND (ended_days <= 3650))),
+  constraint archive_policies_idle_days_check CHECK (((idle_days >= 1) AND (idle_days <= 3650))),
+  constraint archive_policies_retention_days_check CHECK (((retention_days >= 1) AND (retention_days <= 36500))),
+  constraint archive_policies_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_policies_pkey PRIMARY KEY (user_id)
+);
+alter table archive_policies enable row level security;
+alter table archive_policies force row level security;
+create policy definer on archive_policies for all to aim_definer using (true) with check (true);
+create policy tenant on archive_policies for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on archive_policies for all to aim_worker using (true) with check (true);
+grant insert, select, update (idle_days, ended_days, closed, retention_days, version, updated_at) on archive_policies to aim_api;
+grant delete, insert, select, update on archive_policies to aim_worker;
+
+create table archive_runs (
+  id uuid not null default uuidv7(),
+  state text not null default 'running'::text,
+  lease_id uuid not null,
+  lease_until timestamp with time zone not null,
+  invocations integer not null default 1,
+  after_at timestamp with time zone,
+  after_id uuid,
+  archived integer not null default 0,
+  restored integer not null default 0,
+  purged integer not null default 0,
+  failed integer not null default 0,
+  rows bigint not null default 0,
+  stop_reason text,
+  started_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint archive_runs_check CHECK (((state = 'running'::text) = (finished_at IS NULL))),
+  constraint archive_runs_check1 CHECK (((state = 'stopped'::text) = (stop_reason IS NOT NULL))),
+  constraint archive_runs_check2 CHECK (((after_at IS NULL) = (after_id IS NULL))),
+  constraint archive_runs_invocations_check CHECK ((invocations >= 1)),
+  constraint archive_runs_state_check CHECK ((state = ANY (ARRAY['running'::text, 'finished'::text, 'stopped'::text]))),
+  constraint archive_runs_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX archive_runs_open ON public.archive_runs USING btree ((true)) WHERE (finished_at IS NULL);
+alter table archive_runs enable row level security;
+alter table archive_runs force row level security;
+create policy definer on archive_runs for all to aim_definer using (true) with check (true);
+create policy worker on archive_runs for all to aim_worker using (true) with check (true);
+grant delete, insert, select, update on archive_runs to aim_worker;
+
+create table archive_salts (
+  user_id uuid not null,
+  salt bytea not null default (uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())),
+  constraint archive_salts_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint archive_salts_pkey PRIMARY KEY (user_id)
+);
+alter table archive_salts enable row level security;
+alter table archive_salts force row level security;
+create policy definer on archive_salts for all to aim_definer using (true) with check (true);
+create policy worker on archive_salts for all to aim_worker using (true) with check (true);
+grant insert, select on archive_salts to aim_definer;
+grant delete, select (user_id) on archive_salts to aim_worker;
 
 create table archived_campaigns (
   id uuid not null,
@@ -64,6 +183,8 @@ create table archived_campaigns (
   archived_at timestamp with time zone,
   created_at timestamp with time zone not null default now(),
   updated_at timestamp with time zone not null default now(),
+  progress jsonb not null default '{}'::jsonb,
+  purging_at timestamp with time zone,
   constraint archived_campaigns_campaign_check CHECK ((jsonb_typeof(campaign) = 'object'::text)),
   constraint archived_campaigns_check CHECK (((state = 'archiving'::text) = (archived_at IS NULL))),
   constraint archived_campaigns_check1 CHECK (((archived_at IS NULL) = (checksum IS NULL))),
@@ -74,14 +195,18 @@ create table archived_campaigns (
   constraint archived_campaigns_pkey PRIMARY KEY (id),
   constraint archived_campaigns_id_user_id_key UNIQUE (id, user_id)
 );
+CREATE INDEX archived_campaigns_begun ON public.archived_campaigns USING btree (created_at, id) WHERE (state <> 'archived'::text);
+CREATE INDEX archived_campaigns_kept ON public.archived_campaigns USING btree (user_id, archived_at, id) WHERE ((archived_at IS NOT NULL) AND (purging_at IS NULL));
 CREATE INDEX archived_campaigns_page ON public.archived_campaigns USING btree (user_id, created_at, id);
+CREATE INDEX archived_campaigns_purging ON public.archived_campaigns USING btree (purging_at, id) WHERE (purging_at IS NOT NULL);
 CREATE INDEX archived_campaigns_unfinished ON public.archived_campaigns USING btree (updated_at, id) WHERE (state <> 'archived'::text);
 alter table archived_campaigns enable row level security;
 alter table archived_campaigns force row level security;
 create policy definer on archived_campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on archived_campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on archived_campaigns for all to aim_worker using (true) with check (true);
-grant select on archived_campaigns to aim_api;
+grant insert (id, user_id, name, campaign, state, schema_version, progress), select, update (state, updated_at, progress) on archived_campaigns to aim_api;
+grant select, update (updated_at, purging_at) on archived_campaigns to aim_definer;
 grant delete, insert, select, update on archived_campaigns to aim_worker;
 
 create table auth.users (
@@ -124,6 +249,7 @@ create table campaigns (
   contacts_count bigint not null default 0,
   counts_checked_at timestamp with time zone not null default now(),
   deleted_at timestamp with time zone,
+  closed_at timestamp with time zone,
   constraint campaigns_check CHECK ((archived = (archived_at IS NOT NULL))),
   constraint campaigns_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200))),
   constraint campaigns_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
@@ -136,6 +262,7 @@ CREATE INDEX campaigns_active_updated ON public.campaigns USING btree (user_id, 
 CREATE INDEX campaigns_all_name ON public.campaigns USING btree (user_id, name COLLATE "C", id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_all_updated ON public.campaigns USING btree (user_id, updated_at, id) WHERE (deleted_at IS NULL);
 CREATE INDEX campaigns_deleted ON public.campaigns USING btree (deleted_at, id) WHERE (deleted_at IS NOT NULL);
+CREATE INDEX campaigns_oldest ON public.campaigns USING btree (updated_at, id) WHERE (((NOT archived) AND (deleted_at IS NULL)) IS TRUE);
 CREATE INDEX campaigns_page ON public.campaigns USING btree (user_id, created_at, id);
 CREATE INDEX campaigns_unproved ON public.campaigns USING btree (counts_checked_at, id) WHERE (deleted_at IS NULL);
 alter table campaigns enable row level security;
@@ -143,12 +270,14 @@ alter table campaigns force row level security;
 create policy definer on campaigns for all to aim_definer using (true) with check (true);
 create policy tenant on campaigns for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on campaigns for all to aim_worker using (true) with check (true);
-grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at) on campaigns to aim_api;
-grant select, select (id) on campaigns to aim_definer;
+grant delete, insert (user_id, name, archived, archived_at), select, update (name, archived, archived_at, version, updated_at, deleted_at, closed_at) on campaigns to aim_api;
+grant select, select (id), update (archived) on campaigns to aim_definer;
 grant delete, insert, select, update on campaigns to aim_worker;
 CREATE TRIGGER note_deleted AFTER DELETE ON public.campaigns REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.campaigns REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.campaigns REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_campaigns('campaign');
+CREATE TRIGGER purge_deleted AFTER UPDATE OF deleted_at ON public.campaigns FOR EACH ROW WHEN (((old.deleted_at IS NULL) AND (new.deleted_at IS NOT NULL))) EXECUTE FUNCTION aim.purge_deleted();
+CREATE TRIGGER reopen_restored BEFORE UPDATE OF archived ON public.campaigns FOR EACH ROW WHEN ((old.archived AND (NOT new.archived))) EXECUTE FUNCTION aim.reopen_restored();
 
 create table change_floor (
   singleton boolean not null default true,
@@ -235,6 +364,9 @@ grant delete, insert, select, update on companies to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
 CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
@@ -279,6 +411,9 @@ create policy worker on company_research for all to aim_worker using (true) with
 grant delete, insert, select, update on company_research to aim_api;
 grant select, update (search_vector) on company_research to aim_definer;
 grant delete, insert, select, update on company_research to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
@@ -348,6 +483,9 @@ grant delete, insert, select, update on contacts to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
 CREATE TRIGGER count_moved AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_moved();
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.contacts REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.contacts REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('contact');
@@ -368,6 +506,7 @@ create table dead_letters (
 );
 CREATE INDEX dead_letters_fingerprint ON public.dead_letters USING btree (fingerprint, created_at);
 CREATE UNIQUE INDEX dead_letters_message ON public.dead_letters USING btree (queue, message_id);
+CREATE INDEX dead_letters_tenant ON public.dead_letters USING btree (user_id, created_at, id);
 alter table dead_letters enable row level security;
 alter table dead_letters force row level security;
 create policy definer on dead_letters for all to aim_definer using (true) with check (true);
@@ -375,6 +514,35 @@ create policy tenant on dead_letters for all to aim_api using (COALESCE((user_id
 create policy worker on dead_letters for all to aim_worker using (true) with check (true);
 grant select on dead_letters to aim_api;
 grant delete, insert, select, update on dead_letters to aim_worker;
+
+create table erasures (
+  id uuid not null default uuidv7(),
+  user_id uuid not null,
+  email_hash bytea not null,
+  pass integer not null default 1,
+  pass_snapshot pg_snapshot,
+  step integer not null default 0,
+  "position" jsonb,
+  counts jsonb not null default '{}'::jsonb,
+  created_at timestamp with time zone not null default now(),
+  updated_at timestamp with time zone not null default now(),
+  finished_at timestamp with time zone,
+  constraint erasures_counts_check CHECK ((jsonb_typeof(counts) = 'object'::text)),
+  constraint erasures_email_hash_check CHECK ((length(email_hash) = 32)),
+  constraint erasures_pass_check CHECK ((pass >= 1)),
+  constraint erasures_step_check CHECK ((step >= 0)),
+  constraint erasures_user_id_fkey FOREIGN KEY (user_id) REFERENCES auth.users(id) ON DELETE CASCADE,
+  constraint erasures_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX erasures_open ON public.erasures USING btree (user_id, email_hash) WHERE (finished_at IS NULL);
+CREATE INDEX erasures_page ON public.erasures USING btree (user_id, created_at, id);
+alter table erasures enable row level security;
+alter table erasures force row level security;
+create policy definer on erasures for all to aim_definer using (true) with check (true);
+create policy tenant on erasures for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on erasures for all to aim_worker using (true) with check (true);
+grant insert (user_id, email_hash), select on erasures to aim_api;
+grant delete, insert, select, update on erasures to aim_worker;
 
 create table idempotency_keys (
   user_id uuid not null,
@@ -411,7 +579,7 @@ create table late_results (
   constraint late_results_pkey PRIMARY KEY (attempt_id)
 );
 CREATE INDEX late_results_job ON public.late_results USING btree (job_id);
-CREATE INDEX late_results_user ON public.late_results USING btree (user_id);
+CREATE INDEX late_results_tenant ON public.late_results USING btree (user_id, attempt_id);
 alter table late_results enable row level security;
 alter table late_results force row level security;
 create policy definer on late_results for all to aim_definer using (true) with check (true);
@@ -419,6 +587,7 @@ create policy tenant on late_results for all to aim_api using (COALESCE((user_id
 create policy worker on late_results for all to aim_worker using (true) with check (true);
 grant delete, insert, select on late_results to aim_api;
 grant delete, insert, select, update on late_results to aim_worker;
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.late_results REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_late_results();
 
 create table prospect_research (
   id uuid not null default uuidv7(),
@@ -455,6 +624,9 @@ create policy tenant on prospect_research for all to aim_api using (COALESCE((us
 create policy worker on prospect_research for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (natural_key, full_name, email, title, phone, linkedin, attributes, version, updated_at) on prospect_research to aim_api;
 grant delete, insert, select, update on prospect_research to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.prospect_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.prospect_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.prospect_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('prospect');
@@ -543,6 +715,9 @@ create policy tenant on research_batches for all to aim_api using (COALESCE((use
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
@@ -608,7 +783,11 @@ create policy tenant_reads on research_jobs for select to aim_api using (COALESC
 create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
+grant select (id, campaign_id) on research_jobs to aim_definer;
 grant delete, insert, select, update on research_jobs to aim_worker;
+CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
@@ -722,6 +901,65 @@ create policy worker on subscriptions for all to aim_worker using (true) with ch
 grant delete, insert, select, update on subscriptions to aim_api;
 grant delete, insert, select, update on subscriptions to aim_worker;
 
+CREATE OR REPLACE FUNCTION aim.archive_checksum(archive uuid)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    select sha256(convert_to(coalesce(string_agg(
+      format('%s %s %s %s', table_name, number, row_count, encode(sha256, 'hex')), E'\n'
+      order by table_name collate "C", number), ''), 'UTF8'))
+    from archive_chunks where archive_id = archive
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.archive_salt(tenant uuid)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  found_salt bytea;
+begin
+  select salt into found_salt from archive_salts where user_id = tenant;
+  if not found then
+    insert into archive_salts (user_id) values (tenant) on conflict (user_id) do nothing;
+    select salt into found_salt from archive_salts where user_id = tenant;
+  end if;
+  return found_salt;
+end
+$function$
+;
+alter function aim.archive_salt(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.archive_token(salt bytea, word text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog'
+AS $function$ select ('x' || encode(substr(sha256(salt || convert_to(word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int $function$;
+
+CREATE OR REPLACE FUNCTION aim.archived_rows(archive uuid, relation text, chunk integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    select jsonb_build_object('user_id', k.user_id)
+      || case when relation in ('research_attempts', 'late_results') then '{}'
+        else jsonb_build_object('campaign_id', k.archive_id) end
+      || coalesce((
+        -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+        select json_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
+          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)::jsonb
+        from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
+    from archive_chunks k
+    cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
+    where k.archive_id = archive and k.table_name = relation and k.number = chunk
+    order by r.place
+  $function$;
+
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
  LANGUAGE plpgsql
@@ -757,6 +995,13 @@ begin
   return exists (select from changes where user_id = tenant and xid >= since);
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_sha256(columns jsonb, rows jsonb)
+ RETURNS bytea
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$ select sha256(convert_to(columns::text || rows::text, 'UTF8')) $function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
@@ -887,6 +1132,39 @@ $function$
 ;
 alter function aim.count_moved() owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.email_hash(tenant uuid, email text)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform aim.search_guard(tenant);
+  return sha256(aim.archive_salt(tenant) || convert_to('erased:' || lower(email), 'UTF8'));
+end
+$function$
+;
+alter function aim.email_hash(uuid,text) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.find_archived(tenant uuid, word text, after_archive uuid, after_table text, after_number integer, at_most integer)
+ RETURNS TABLE(archive_id uuid, table_name text, number integer)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  perform aim.search_guard(tenant);
+  return query
+    select l.archive_id, l.table_name, l.number
+    from archive_lookup l join archived_campaigns a on a.id = l.archive_id and a.purging_at is null
+    where l.hashes @> array[aim.archive_token(aim.archive_salt(tenant), lower(word))] and l.user_id = tenant
+      and (after_archive is null or (l.archive_id, l.table_name, l.number) > (after_archive, after_table, after_number))
+    order by l.archive_id, l.table_name, l.number limit at_most;
+end
+$function$
+;
+alter function aim.find_archived(uuid,text,uuid,text,integer,integer) owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  RETURNS TABLE(user_id uuid, provider_id uuid, secret text)
  LANGUAGE sql
@@ -899,6 +1177,133 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.guard_archived()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  archiver uuid := nullif(current_setting('aim.archiver', true), '')::uuid;
+  touched uuid[];
+  refused uuid;
+  moved boolean := true;
+begin
+  if archiver is not null and not pg_has_role(caller, 'aim_worker', 'member') then
+    archiver := null;
+  end if;
+  if tg_op = 'INSERT' then
+    select array_agg(distinct campaign_id) into touched from after where campaign_id is distinct from archiver;
+  elsif tg_op = 'DELETE' then
+    select array_agg(distinct campaign_id) into touched from before where campaign_id is distinct from archiver;
+  elsif tg_table_name = 'research_jobs' then
+    select array_agg(distinct campaign_id) into touched from before
+    where status not in ('queued', 'processing') and campaign_id is distinct from archiver;
+  elsif tg_table_name = 'research_batches' then
+    select array_agg(distinct campaign_id) into touched from before
+    where status <> 'open' and campaign_id is distinct from archiver;
+  else
+    select array_agg(distinct campaign_id) into touched from (
+      select campaign_id from before union all select campaign_id from after
+    ) both_ways where campaign_id is distinct from archiver;
+  end if;
+  if touched is null then
+    return null;
+  end if;
+  -- Locked in one statement and looked at in the next, which sees what came while this one waited.
+  perform from campaigns where id = any(touched) order by id for key share;
+  select id into refused from campaigns
+  where id = any(touched) and archived and deleted_at is null order by id limit 1;
+  if refused is null then
+    return null;
+  end if;
+  if tg_op = 'UPDATE' then
+    select exists (
+      select from before b full join after a on a.id = b.id
+      where (a.campaign_id = any(touched) or b.campaign_id = any(touched))
+        and to_jsonb(a) - 'search_vector' is distinct from to_jsonb(b) - 'search_vector'
+    ) into moved;
+  end if;
+  if moved then
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.guard_archived() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.guard_late_results()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  caller text := coalesce(nullif(current_setting('role', true), 'none'), session_user);
+  archiver uuid := nullif(current_setting('aim.archiver', true), '')::uuid;
+  touched uuid[];
+  refused uuid;
+begin
+  if archiver is not null and not pg_has_role(caller, 'aim_worker', 'member') then
+    archiver := null;
+  end if;
+  select array_agg(distinct j.campaign_id) into touched from after join research_jobs j on j.id = after.job_id
+  where j.campaign_id is distinct from archiver;
+  if touched is null then
+    return null;
+  end if;
+  perform from campaigns where id = any(touched) order by id for key share;
+  select id into refused from campaigns
+  where id = any(touched) and archived and deleted_at is null order by id limit 1;
+  if refused is not null then
+    raise exception 'campaign % is archived; restore it before changing it', refused using errcode = 'AIM02';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.guard_late_results() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.index_chunk()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  key bytea;
+  email_at int;
+  domain_at int;
+begin
+  if new.table_name not in ('companies', 'contacts', 'prospect_research') then
+    return null;
+  end if;
+  key := aim.archive_salt(new.user_id);
+  select max(c.place) filter (where c.value ->> 0 = 'email') - 1, max(c.place) filter (where c.value ->> 0 = 'domain') - 1
+  into email_at, domain_at from jsonb_array_elements(new.columns) with ordinality c (value, place);
+  insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
+  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
+    ('x' || encode(substr(sha256(key || convert_to(said.word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int), '{}')
+  from (
+    select distinct words.word
+    from jsonb_array_elements(new.rows) r (value)
+    cross join lateral (select lower(r.value ->> email_at) as email, lower(r.value ->> domain_at) as domain) found
+    cross join lateral (values
+      ('e:' || found.email),
+      (case when found.email like '%@%' then 'd:' || split_part(found.email, '@', 2) end),
+      ('d:' || found.domain)
+    ) words (word)
+    where words.word is not null
+  ) said
+  on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
+  return null;
+end
+$function$
+;
+alter function aim.index_chunk() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
  RETURNS integer
@@ -1176,6 +1581,31 @@ exception when lock_not_available then
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION aim.purge_deleted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  update archived_campaigns set purging_at = now(), updated_at = now() where id = new.id and purging_at is null;
+  return null;
+end
+$function$
+;
+alter function aim.purge_deleted() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.reopen_restored()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.closed_at := null;
+  return new;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION aim.research_search_vector()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1189,6 +1619,19 @@ end
 $function$
 ;
 alter function aim.research_search_vector() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.schema_version()
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  return (select name from aim_migrations order by id desc limit 1);
+end
+$function$
+;
+alter function aim.schema_version() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.search_companies(tenant uuid, campaign uuid, q text, only_way text, after_rank real, after_id uuid, wanted integer)
  RETURNS TABLE(id uuid, rank real, way text)

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { onOrphaned } from '../local/stack/orphan.ts';
+import { archive } from './archive.ts';
 import { engineGroup } from './engine.ts';
 import type { Group, Row } from './row.ts';
 import { schema } from './schema.ts';
@@ -9,7 +10,7 @@ import { skeleton } from './skeleton.ts';
  * `npm run bench [-- GROUP … --json --check]`: each row is one figure with the counts that noise cannot touch. With
  * `--check` the exit code is 1 when a row misses its target.
  */
-const groups: Record<string, Group> = { skeleton, schema, engine: engineGroup };
+const groups: Record<string, Group> = { skeleton, schema, engine: engineGroup, archive };
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

@@ -27,6 +27,7 @@ export async function* schema(): AsyncGenerator<Row> {
     log: { info: () => undefined, warn: () => undefined },
     clock: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    invokeArchive: async () => undefined,
   });
   const { key } = await createKey(world, tenantId, { name: 'bench', scopes: ['read', 'write'] });
   const authorization = `Bearer ${key}`;

@@ -16,6 +16,8 @@ export interface Meter {
 export interface World {
   /** Of the database, as its owner. */
   url: string;
+  /** The server's log, `postgres.log`, is in it. */
+  home: string;
   db: Connection;
   meter: Meter;
   tenantId: string;
@@ -64,6 +66,7 @@ export async function aWorld(): Promise<World> {
     insert into campaigns (user_id, name) values (${tenantId}, 'bench') returning id`);
   return {
     url: postgres.url,
+    home,
     db,
     meter,
     tenantId,

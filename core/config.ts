@@ -8,6 +8,7 @@ const Environment = z.object({
   PROVIDER_ALLOWED_NETWORKS: z.string().default(''),
   CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
   DISPATCH_CONCURRENCY: z.coerce.number().int().positive().default(50),
+  ARCHIVE_FUNCTION: z.string().min(1).default('archive'),
   SLOW_STATEMENT_MS: z.coerce.number().int().positive().default(1000),
 });
 
@@ -22,6 +23,8 @@ export interface Config {
   providerAllowedNetworks: string[];
   claimLeaseSeconds: number;
   dispatchConcurrency: number;
+  /** The name of the function that archives. */
+  archiveFunction: string;
   /** Statements that take as long as this are logged. */
   slowStatementMs: number;
 }
@@ -47,6 +50,7 @@ export function config(env: NodeJS.ProcessEnv = process.env): Config {
       .filter((network) => network !== ''),
     claimLeaseSeconds: e.CLAIM_LEASE_SECONDS,
     dispatchConcurrency: e.DISPATCH_CONCURRENCY,
+    archiveFunction: e.ARCHIVE_FUNCTION,
     slowStatementMs: e.SLOW_STATEMENT_MS,
   };
 }

@@ -61,7 +61,7 @@ export class NotFound extends AimError {
 }
 
 export class Conflict extends AimError {
-  constructor(code: string, message: string) {
-    super(message, { code, status: 409 });
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, { code, status: 409 }, options);
   }
 }

@@ -2,8 +2,11 @@ import type { APIGatewayProxyResult, Context } from 'aws-lambda';
 import { handle, type LambdaEvent } from 'hono/aws-lambda';
 import { buildApp } from './api/app.ts';
 import { deps, once } from './deps.ts';
+import { lambdaInvoker } from './invoke.ts';
 
-const answer = once(() => handle(buildApp(deps())));
+const answer = once(() =>
+  handle(buildApp({ ...deps(), invokeArchive: lambdaInvoker(deps().archiveFunction) })),
+);
 
 /** Function URL → the HTTP API. */
 export function handler(event: LambdaEvent, context: Context): Promise<APIGatewayProxyResult> {

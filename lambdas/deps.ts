@@ -39,6 +39,7 @@ export const deps = once(() => {
     clock: Date.now,
     random: Math.random,
     sleep,
+    archiveFunction: settings.archiveFunction,
     publicUrl: settings.publicUrl,
     claimLeaseSeconds: settings.claimLeaseSeconds,
     concurrency: settings.dispatchConcurrency,

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { build, stop } from 'esbuild';
 import { root } from '../local/stack/paths.ts';
 
-export const lambdas = ['api', 'dispatch', 'deliver', 'deadLetter', 'sweep'];
+export const lambdas = ['api', 'dispatch', 'deliver', 'deadLetter', 'sweep', 'archive'];
 
 /** One bundle for each Lambda, everything it needs inside: dist/lambdas/<name>.cjs. */
 export async function buildLambdas(): Promise<void> {

@@ -55,7 +55,15 @@ const silent = { info: () => undefined, warn: () => undefined };
 const apiDb = connect(logins.api, { max: 4 });
 const queue = sqsQueue(client, research.url);
 const deliveries = { send: async () => [] };
-const app = buildApp({ db: apiDb, queue, deliveries, log: silent, clock: Date.now, sleep });
+const app = buildApp({
+  db: apiDb,
+  queue,
+  deliveries,
+  log: silent,
+  clock: Date.now,
+  sleep,
+  invokeArchive: async () => undefined,
+});
 const secrets = new Map<string, string>();
 const provider = await faultyProvider({
   share: 0.2,

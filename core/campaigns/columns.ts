@@ -7,6 +7,7 @@ const own = {
   name: sql.fragment`name`,
   archived: sql.fragment`archived`,
   archivedAt: utc(sql.fragment`archived_at`),
+  closedAt: utc(sql.fragment`closed_at`),
   version: sql.fragment`version`,
   createdAt: utc(sql.fragment`created_at`),
   updatedAt: utc(sql.fragment`updated_at`),

@@ -14,6 +14,7 @@ export const Campaign = z
     name: z.string(),
     archived: z.boolean(),
     archivedAt: Time.nullable(),
+    closedAt: Time.nullable(),
     companiesCount: Count,
     contactsCount: Count,
     version: Version,
@@ -29,7 +30,16 @@ export const CampaignDraft = z
 export type CampaignDraft = z.infer<typeof CampaignDraft>;
 
 export const CampaignPatch = z
-  .strictObject({ name: text({ min: 1, max: 200 }) })
+  .strictObject({
+    name: text({ min: 1, max: 200 }).optional(),
+    closed: z.boolean().optional().meta({
+      description: 'Its work is over; the nightly run may archive it, where the archive policy says so.',
+    }),
+  })
+  .refine(({ name, closed }) => name !== undefined || closed !== undefined, {
+    message: 'give a name, or closed',
+    params: { code: 'required' },
+  })
   .meta({ id: 'CampaignPatch', example: { name: 'Autumn outreach, second wave' } });
 export type CampaignPatch = z.infer<typeof CampaignPatch>;
 

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { AimError } from '../errors.ts';
+import { AimError, Conflict } from '../errors.ts';
 import { type SlowStatements, timed } from './slow.ts';
 import type { Statement } from './sql.ts';
 import { beginAs, queryAs, tenant } from './tenant.ts';
@@ -43,6 +43,8 @@ const connectionTroubleCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND
 /** Classes 08 (connection), 53 (resources), 57P0x (shutdown) and socket errors mean: the database, not the statement. */
 function translate(cause: unknown): unknown {
   const code = (cause as { code?: unknown } | null)?.code;
+  // Raised by the guard of archived campaigns, whose message names the campaign.
+  if (code === 'AIM02') return new Conflict('campaign_archived', (cause as Error).message, { cause });
   const isTrouble =
     typeof code === 'string'
       ? connectionTroubleCodes.has(code) || /^(08|53|57P0)/.test(code)

@@ -6,7 +6,7 @@ import { created, type Sort } from './sorts.ts';
 import { type Fragment, sql } from './sql.ts';
 
 /** A Lambda answers 6 MB at most; what does not fit is on the next page. */
-const maxPageBytes = 5_000_000;
+export const maxPageBytes = 5_000_000;
 /** What one statement of a page fetches at most: a thousand rows of 64 KiB are what memory has room for. */
 const rowsPerStatement = 1_000;
 /** Rows that a filter without an index of its own may look at for one page. */

@@ -99,6 +99,9 @@ async function keepLate(db: Db, outcomes: Outcome[], settled: Settled[]): Promis
     from jsonb_to_recordset(${JSON.stringify(late.map(toRow))}::jsonb) as o (
       job_id uuid, attempt_id uuid, summary text, findings jsonb, sources jsonb, prospects jsonb)
     join research_attempts a on a.id = o.attempt_id and a.job_id = o.job_id
+    join research_jobs j on j.id = a.job_id
+    -- Nothing is written below an archived campaign; a guard refuses one that is archived meanwhile.
+    join campaigns c on c.id = j.campaign_id and not c.archived
     where a.outcome is null or a.outcome not in ('completed', 'late')
     on conflict (attempt_id) do nothing`);
 }

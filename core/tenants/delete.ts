@@ -44,6 +44,7 @@ export async function deleteTenant(
   if (!(await repeat(() => idempotencyKeys(tenantId)))) return unfinished();
   if (!(await repeat(() => archiveChunks(tenantId), archiveChunksPerChunk))) return unfinished();
   if (!(await repeat(() => rowsOf(sql.fragment`archived_campaigns`, tenantId)))) return unfinished();
+  for (const table of single) await db.query(singleRow(table, tenantId));
   // Takes along the deltas of campaigns that are gone.
   await fold(db, { budgetMs: until - Date.now() });
   // Last, for all of the above is written down there.
@@ -51,11 +52,22 @@ export async function deleteTenant(
   return { done: true, campaigns, user: includeUser ? await deleteUser(db, tenantId) : 'kept' };
 }
 
-const tables = [sql.fragment`subscriptions`, sql.fragment`research_providers`, sql.fragment`dead_letters`];
+const tables = [
+  sql.fragment`subscriptions`,
+  sql.fragment`research_providers`,
+  sql.fragment`dead_letters`,
+  sql.fragment`archive_events`,
+  sql.fragment`erasures`,
+];
+/** At most one row each. */
+const single = [sql.fragment`archive_policies`, sql.fragment`archive_salts`];
 
 const rowsOf = (table: Fragment, tenantId: string) => sql('tenants.rows')`
   delete from ${table}
   where id in (select id from ${table} where user_id = ${tenantId} limit ${rowsPerChunk}) returning id`;
+
+const singleRow = (table: Fragment, tenantId: string) => sql('tenants.row')`
+  delete from ${table} where user_id = ${tenantId}`;
 
 const markCampaigns = (tenantId: string) => sql('tenants.campaigns')`
   update campaigns set deleted_at = now(), version = version + 1, updated_at = now()

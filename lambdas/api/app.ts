@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { OpenAPIHono } from '@hono/zod-openapi';
 import { matchedRoutes } from 'hono/route';
 import { NotFound } from '../../core/errors.ts';
+import { archives } from './archives.ts';
 import { batches } from './batches.ts';
 import { callbacks } from './callbacks.ts';
 import { campaigns } from './campaigns.ts';
@@ -46,6 +47,7 @@ export function buildApp(deps: UnboundDeps): OpenAPIHono<ApiEnv> {
     batches,
     changes,
     callbacks,
+    archives,
   ]) {
     app.route('/', part);
   }

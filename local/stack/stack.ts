@@ -100,6 +100,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       PATH: process.env.PATH ?? '',
       NODE_OPTIONS: '',
       POWERTOOLS_LOG_LEVEL: 'INFO',
+      // Functions are called by their name in serverless.yml here.
+      ARCHIVE_FUNCTION: 'archive',
       RESEARCH_QUEUE_URL: queues.get('ResearchQueue')?.url ?? '',
       DELIVERY_QUEUE_URL: queues.get('DeliveryQueue')?.url ?? '',
       // A provider in a container reaches this machine under another name, and lives in a network of its own.

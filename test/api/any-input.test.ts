@@ -80,6 +80,23 @@ test('no companies, contacts, provider, dispatch or callback makes a 5xx', async
     { requiredKeys: ['provider', 'domains'] },
   );
   await property(maybe(request), 'POST', () => `/v1/campaigns/${campaignId}/research`);
+  const days = fc.oneof(fc.integer(), fc.double(), words);
+  const policy = fc.record(
+    { idleDays: days, endedDays: days, retentionDays: days, closed: fc.anything() },
+    { requiredKeys: [] },
+  );
+  await property(maybe(policy), 'PUT', () => '/v1/archive-policy');
+  await property(
+    maybe(fc.record({ email: fc.oneof(fc.emailAddress(), words) })),
+    'POST',
+    () => '/v1/erasures',
+  );
+  await property(
+    maybe(fc.record({ cancelOpenJobs: fc.anything() })),
+    'POST',
+    () => '/v1/campaigns/none/archive',
+  );
+  await property(rowOf('name', 'closed'), 'PATCH', () => `/v1/campaigns/${campaignId}`);
   await property(
     maybe(fc.record({ results: fc.array(anything) })),
     'POST',
@@ -97,6 +114,12 @@ test('no path or query makes a 5xx', async () => {
     'jobs',
     'research',
     'prospects',
+    'archives',
+    'archives/search',
+    'archives/events',
+    `archives/${campaignId}/contacts`,
+    `archives/${campaignId}/export`,
+    'erasures',
   ];
   const query = fc.dictionary(
     fc.constantFrom(
@@ -109,6 +132,11 @@ test('no path or query makes a 5xx', async () => {
       'status',
       'kind',
       'archived',
+      'email',
+      'domain',
+      'state',
+      'table',
+      'format',
       'x',
     ),
     fc.oneof(words, fc.constant(campaignId), fc.nat().map(String)),

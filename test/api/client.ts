@@ -1,3 +1,4 @@
+import type { ArchiveTask } from '../../core/archive/task.ts';
 import type { Scope } from '../../core/contract/keys.ts';
 import type { Db, TenantDb } from '../../core/db/connect.ts';
 import type { DeliveryMessage } from '../../core/deliveries/queue.ts';
@@ -21,6 +22,7 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
   const statements: string[] = [];
   const messages: OutgoingMessage[] = [];
   const deliveries: OutgoingMessage<DeliveryMessage>[] = [];
+  const tasks: ArchiveTask[] = [];
   const logged: { event: string; fields: Record<string, unknown> }[] = [];
   const noted = (inner: Db): Db => ({
     query: (statement) => {
@@ -49,8 +51,11 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
     log: { info: log, warn: log },
     clock: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    async invokeArchive(task) {
+      tasks.push(task);
+    },
   });
-  return { app, statements, messages, deliveries, logged };
+  return { app, statements, messages, deliveries, tasks, logged };
 }
 
 export type Api = ReturnType<typeof anApi>;
@@ -80,10 +85,13 @@ export async function aClient(
       ...(hasBody ? { body: typeof body === 'string' ? body : JSON.stringify(body) } : {}),
     });
     const text = await response.text();
+    const isJson =
+      /json(;|$)/.test(response.headers.get('content-type') ?? '') &&
+      !/ndjson/.test(response.headers.get('content-type') ?? '');
     return {
       status: response.status,
       headers: response.headers,
-      body: text === '' ? null : JSON.parse(text),
+      body: text === '' ? null : isJson ? JSON.parse(text) : text,
     };
   }
   return {

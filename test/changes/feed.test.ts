@@ -5,6 +5,7 @@ import type { Change } from '../../core/contract/changes.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { aClient, anApi, type Client } from '../api/client.ts';
+import { archived, restored } from '../support/archive.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aProvider, aTenant, someCompanies } from '../support/factories.ts';
 import { horizonPassed } from '../support/horizon.ts';
@@ -141,10 +142,8 @@ test('archiving a campaign of 10,000 rows, restoring it and deleting it is one c
       text: `update campaigns set ${what} where id = $1`,
       values: [campaignId],
     });
-  await set('archived = true, archived_at = now(), version = version + 1');
-  await db.query(sql('test.move')`delete from companies where campaign_id = ${campaignId}`);
-  await someCompanies(db, client.tenantId, campaignId, 10_000);
-  await set('archived = false, archived_at = null, version = version + 1');
+  const archiveId = await archived(db, client.tenantId, campaignId);
+  await restored(db, client.tenantId, archiveId);
   await set('deleted_at = now(), version = version + 1');
   await db.query(sql('test.gone')`delete from campaigns where id = ${campaignId}`);
   const { changes } = await follow(after, 3);

@@ -5,16 +5,24 @@ import { type Everything, oneOfEverything } from '../support/everything.ts';
 
 /** Run with the rights of aim_definer, who sees all rows: each binds the tenant itself, or serves triggers alone. */
 const definers = [
+  'aim.archive_salt(uuid)',
   'aim.authenticate(bytea)',
   'aim.count_deleted()',
   'aim.count_inserted()',
   'aim.count_moved()',
+  'aim.email_hash(uuid,text)',
+  'aim.find_archived(uuid,text,uuid,text,integer,integer)',
   'aim.find_ask(uuid)',
+  'aim.guard_archived()',
+  'aim.guard_late_results()',
+  'aim.index_chunk()',
   'aim.note_campaigns()',
   'aim.note_providers()',
   'aim.note_rows()',
   'aim.note_states()',
+  'aim.purge_deleted()',
   'aim.company_renamed()',
+  'aim.schema_version()',
   'aim.contacts_by_email(uuid,uuid,text[])',
   'aim.company_search_vector()',
   'aim.contact_search_vector()',
@@ -27,7 +35,7 @@ const definers = [
 const owners = ['aim.make_change_partitions(integer)', 'aim.prune_changes(integer)'];
 
 /** Tables that hold nothing of any tenant. */
-const shared = ['change_floor'];
+const shared = ['change_floor', 'archive_runs'];
 
 interface Table {
   name: string;
@@ -126,7 +134,12 @@ test('without a tenant the API sees no row of any table', async () => {
 
 test('bound to a tenant the API sees his rows in every table it may read, and no other', async () => {
   const readable = (await allowed('aim_api', 'select')).map(({ name }) => name);
-  expect(tables.filter((name) => !readable.includes(name))).toEqual(['api_keys']);
+  expect(tables.filter((name) => !readable.includes(name))).toEqual([
+    'api_keys',
+    'archive_lookup',
+    'archive_runs',
+    'archive_salts',
+  ]);
   for (const name of readable.filter((each) => !shared.includes(each))) {
     const seen = await ask(
       db.asApi.forTenant(mine.tenantId),

@@ -46,6 +46,7 @@ test('every function, event source, queue and schedule is there', () => {
       ],
     },
     { name: 'sweep', everySeconds: [60] },
+    { name: 'archive', timeoutSeconds: 900, everySeconds: [86_400] },
   ]);
   expect(queues).toMatchObject([
     { resource: 'ResearchQueue', deadLetters: { resource: 'ResearchDeadLetters', maxReceiveCount: 5 } },
@@ -69,6 +70,7 @@ test('the API reaches the database as a role of its own, the other functions as 
     dispatch: 'worker',
     deadLetter: 'worker',
     sweep: 'worker',
+    archive: 'worker',
   });
   expect(urls.filter(([, url]) => url === 'api')).toHaveLength(1);
 });

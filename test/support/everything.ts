@@ -57,8 +57,17 @@ export async function oneOfEverything(db: Db, mark: string) {
   await db.query(t`
     insert into late_results (attempt_id, user_id, job_id, summary) values (${attemptId}, ${tenantId}, ${jobId}, ${mark})`);
   await db.query(t`
-    insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
-    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)}, jsonb_build_array(${mark}::text))`);
+    insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
+    values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)},
+      '[["id", "uuid"], ["full_name", "text"], ["email", "text"]]',
+      jsonb_build_array(jsonb_build_array(${contactId}::uuid, ${mark}::text, ${`ada@${mark}.example`}::text)))`);
+  await db.query(t`insert into archive_policies (user_id, idle_days) values (${tenantId}, 30)`);
+  const eventId = await one(t`
+    insert into archive_events (user_id, campaign_id, action, outcome, reason, error_code, error_message)
+    values (${tenantId}, ${campaignId}, 'archive', 'failed', 'idle', ${mark}, ${mark}) returning id`);
+  const erasureId = await one(t`
+    insert into erasures (user_id, email_hash, finished_at) values (${tenantId}, sha256(${Buffer.from(mark)}::bytea), now())
+    returning id`);
   await db.query(t`
     insert into idempotency_keys (user_id, key, request_hash) values (${tenantId}, ${mark}, ${Buffer.alloc(32)})`);
   await db.query(t`
@@ -85,6 +94,8 @@ export async function oneOfEverything(db: Db, mark: string) {
       prospectId,
       subscriptionId,
       archiveId,
+      eventId,
+      erasureId,
       deadLetterId,
       providerId: provider.id,
     },

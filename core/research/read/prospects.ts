@@ -9,23 +9,26 @@ import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 
+/** A row of `prospect_research` as the API writes a Prospect. */
+export const fields = {
+  id: sql.fragment`id`,
+  campaignId: sql.fragment`campaign_id`,
+  companyId: sql.fragment`company_id`,
+  researchId: sql.fragment`company_research_id`,
+  fullName: sql.fragment`full_name`,
+  email: sql.fragment`email`,
+  title: sql.fragment`title`,
+  phone: sql.fragment`phone`,
+  linkedin: sql.fragment`linkedin`,
+  attributes: sql.fragment`attributes`,
+  createdAt: utc(sql.fragment`created_at`),
+  updatedAt: utc(sql.fragment`updated_at`),
+};
+
 const shape: ListShape = {
   name: 'prospects',
   table: sql.fragment`prospect_research`,
-  columns: {
-    id: sql.fragment`id`,
-    campaignId: sql.fragment`campaign_id`,
-    companyId: sql.fragment`company_id`,
-    researchId: sql.fragment`company_research_id`,
-    fullName: sql.fragment`full_name`,
-    email: sql.fragment`email`,
-    title: sql.fragment`title`,
-    phone: sql.fragment`phone`,
-    linkedin: sql.fragment`linkedin`,
-    attributes: sql.fragment`attributes`,
-    createdAt: utc(sql.fragment`created_at`),
-    updatedAt: utc(sql.fragment`updated_at`),
-  },
+  columns: fields,
   sorts: { created, updated },
 };
 

@@ -10,22 +10,25 @@ import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 import { searchPage } from '../../search/list.ts';
 
+/** A row of `company_research` as the API writes a Research. */
+export const fields = {
+  id: sql.fragment`id`,
+  campaignId: sql.fragment`campaign_id`,
+  companyId: sql.fragment`company_id`,
+  kind: sql.fragment`kind`,
+  summary: sql.fragment`summary`,
+  findings: sql.fragment`findings`,
+  sources: sql.fragment`sources`,
+  generation: sql.fragment`generation`,
+  version: sql.fragment`version`,
+  createdAt: utc(sql.fragment`created_at`),
+  updatedAt: utc(sql.fragment`updated_at`),
+};
+
 const shape: ListShape = {
   name: 'research',
   table: sql.fragment`company_research`,
-  columns: {
-    id: sql.fragment`id`,
-    campaignId: sql.fragment`campaign_id`,
-    companyId: sql.fragment`company_id`,
-    kind: sql.fragment`kind`,
-    summary: sql.fragment`summary`,
-    findings: sql.fragment`findings`,
-    sources: sql.fragment`sources`,
-    generation: sql.fragment`generation`,
-    version: sql.fragment`version`,
-    createdAt: utc(sql.fragment`created_at`),
-    updatedAt: utc(sql.fragment`updated_at`),
-  },
+  columns: fields,
   sorts: { created, updated },
 };
 

@@ -1,0 +1,80 @@
+import type { Db } from '../../db/connect.ts';
+import { type Fragment, sql } from '../../db/sql.ts';
+import { type Walk, walkOf } from './live.ts';
+import { jsonWithout, mentions, othersIn, type Person } from './person.ts';
+import { type ChunkKey, rewriteChunk } from './rewrite.ts';
+
+/** Chunks that one transaction looks into; those that name the person are few. */
+const chunksPerTransaction = 20;
+
+/** Rows that are the person, in the tables that hold people. */
+const people = ['contacts', 'prospect_research'];
+
+const chunks: Walk = async (tx, person, after) => {
+  const looked = await tx.query<ChunkKey & { hit: boolean }>(sql('erase.chunks')`
+    with chunk as materialized (
+      select archive_id, table_name, number from archive_chunks
+      where user_id = ${person.tenantId} ${
+        after
+          ? sql.fragment`and (archive_id, table_name, number)
+              > (${after.archiveId}::uuid, ${after.table}::text, ${after.number}::int)`
+          : sql.empty
+      }
+      order by archive_id, table_name, number limit ${chunksPerTransaction}
+    )
+    select archive_id as "archiveId", table_name as "table", number, exists (
+      select from aim.archived_rows(archive_id, table_name, number) as row (value)
+      where ${mentions(person, sql.fragment`row.value::text`)}
+    ) as hit
+    from chunk order by archive_id, table_name, number`);
+  let changed = 0;
+  for (const chunk of looked) if (chunk.hit) changed += await forgetInChunk(tx, person, chunk);
+  const last = looked.length === chunksPerTransaction ? looked.at(-1) : undefined;
+  return {
+    changed,
+    next: last && { archiveId: last.archiveId, table: last.table, number: last.number },
+  };
+};
+
+async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<number> {
+  // One that is being made or restored is left: what goes on there makes another pass, once it has ended.
+  const [archive] = await tx.query<{ state: string }>(sql('erase.archive')`
+    select state from archived_campaigns where id = ${chunk.archiveId} and user_id = ${person.tenantId} for update`);
+  if (archive?.state !== 'archived') return 0;
+  const isPerson = people.includes(chunk.table)
+    ? sql.fragment`(lower(row.value ->> 'email') = lower(${person.email})
+        or ${mentions(person, sql.fragment`(row.value ->> 'natural_key')`)})`
+    : sql.fragment`false`;
+  return rewriteChunk(tx, chunk, {
+    drop: sql.fragment`coalesce(${isPerson}, false)`,
+    change: mentions(person, sql.fragment`row.value::text`),
+    changed: jsonWithout(
+      person,
+      chunk.table === 'late_results' ? lateResult(person) : sql.fragment`raw.value`,
+    ),
+  });
+}
+
+/** A late result keeps the people it found in its own JSON: this one goes as a whole. */
+function lateResult(person: Person): Fragment {
+  return sql.fragment`(
+    select case when at.place is null then raw.value
+      else jsonb_set(raw.value, array[at.place, '0'], ${othersIn(person, sql.fragment`(raw.value -> at.place::int -> 0)`)}) end
+    from (
+      select max(c.place - 1)::text as place from jsonb_array_elements(raw.columns) with ordinality c (value, place)
+      where c.value ->> 0 = 'prospects'
+    ) at
+  )`;
+}
+
+/** The archives of a tenant: each as the campaign it was, then its chunks. */
+export const archiveWalks: Record<string, Walk> = {
+  archived_campaigns: walkOf({
+    table: sql.fragment`archived_campaigns`,
+    texts: { name: 200 },
+    jsons: ['campaign'],
+    hasVersion: false,
+    inCampaign: false,
+  }),
+  archive_chunks: chunks,
+};

@@ -1,0 +1,53 @@
+import { type Fragment, sql } from '../../db/sql.ts';
+
+/** What stands where the address stood. */
+export const erased = '[erased]';
+
+/** An address to forget, as it may be written: as such, in JSON, in a URL; whatever its case. */
+export interface Person {
+  tenantId: string;
+  email: string;
+  /** Postgres' regular expression of the address as a whole: in `joann@x` there is no `ann@x`. */
+  pattern: string;
+  /** The ways of writing it, for a quick look before the slow one. */
+  spellings: string[];
+}
+
+export function personOf(tenantId: string, email: string): Person {
+  const inJson = JSON.stringify(email).slice(1, -1);
+  const spellings = [...new Set([email, inJson])].flatMap((text) => [text, text.replace('@', '%40')]);
+  const any = spellings.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|');
+  // In JSON a line break before it is written as \n, whose letter is no part of the address.
+  const before = '(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|(?<=%[0-9a-fA-F]{2}))';
+  const after = '(?![[:alnum:]-]|\\.[[:alnum:]])';
+  return { tenantId, email, spellings, pattern: `${before}(?:${any})${after}` };
+}
+
+/** Whether the text names the person. */
+export function mentions({ spellings, pattern }: Person, text: Fragment): Fragment {
+  const quick = spellings
+    .map((spelling) => sql.fragment`strpos(lower(${text}), lower(${spelling})) > 0`)
+    .reduce((all, one) => sql.fragment`${all} or ${one}`);
+  return sql.fragment`((${quick}) and ${text} ~* ${pattern})`;
+}
+
+/** The text without the person, no longer than it may be. */
+export function without({ pattern }: Person, text: Fragment, length = 1_000_000_000): Fragment {
+  return sql.fragment`left(regexp_replace(${text}, ${pattern}, ${erased}, 'gi'), ${length}::int)`;
+}
+
+/** An array of people as a provider found them, without those that are this one. */
+export function othersIn(person: Person, people: Fragment): Fragment {
+  const is = sql.fragment`(lower(one.value ->> 'email') = lower(${person.email})
+    or ${mentions(person, sql.fragment`(one.value ->> 'naturalKey')`)})`;
+  return sql.fragment`case when jsonb_typeof(${people}) <> 'array' then ${people} else (
+    select coalesce(json_agg(one.value order by one.place)::jsonb, '[]')
+    from jsonb_array_elements(case when jsonb_typeof(${people}) = 'array' then ${people} end)
+      with ordinality one (value, place)
+    where ${is} is not true
+  ) end`;
+}
+
+export function jsonWithout({ pattern }: Person, json: Fragment): Fragment {
+  return sql.fragment`regexp_replace((${json})::text, ${pattern}, ${erased}, 'gi')::jsonb`;
+}

@@ -1,0 +1,36 @@
+import type { ArchiveExportQuery } from '../../contract/archives.ts';
+import type { Db } from '../../db/connect.ts';
+import { archivedTables, readArchivedRows } from './rows.ts';
+
+/**
+ * One part of an archive's rows of one table as a file; parts put one behind the other are the whole file, for only the
+ * first part of a CSV has the line of names.
+ * @throws InvalidCursor
+ */
+export async function exportArchive(
+  { db }: { db: Db },
+  archiveId: string,
+  { table, format, limit, cursor }: ArchiveExportQuery,
+): Promise<{ body: string; next: string | null }> {
+  const archived = archivedTables[table];
+  const { data, next } = await readArchivedRows<Record<string, unknown>>(db, archiveId, archived, {
+    limit,
+    cursor,
+  });
+  if (format === 'ndjson') return { body: data.map((row) => `${JSON.stringify(row)}\n`).join(''), next };
+  const names = Object.keys(archived.fields);
+  const lines = data.map((row) => names.map((name) => csvCell(row[name])));
+  const all = cursor === undefined ? [names, ...lines] : lines;
+  return { body: all.map((cells) => `${cells.join(',')}\r\n`).join(''), next };
+}
+
+/** What a spreadsheet would run as a formula. A number with its sign, and so a telephone number, it would not. */
+const formula = /^[=@\t\r]|^[+-](?![\d\s().-]*$)/;
+
+/** RFC 4180. Objects are JSON; what a spreadsheet would take for a formula gets an apostrophe in front. */
+export function csvCell(value: unknown): string {
+  if (value === null || value === undefined) return '';
+  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
+  const safe = formula.test(text) ? `'${text}` : text;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}

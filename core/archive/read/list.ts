@@ -1,0 +1,66 @@
+import type { Archive, ArchiveQuery } from '../../contract/archives.ts';
+import type { Page } from '../../contract/page.ts';
+import { check } from '../../db/checks.ts';
+import type { Db } from '../../db/connect.ts';
+import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
+import { ofTenant } from '../../db/scope.ts';
+import { created, utc } from '../../db/sorts.ts';
+import { sql } from '../../db/sql.ts';
+import { NotFound } from '../../errors.ts';
+
+const shape: ListShape = {
+  name: 'archives',
+  table: sql.fragment`archived_campaigns`,
+  columns: {
+    id: sql.fragment`id`,
+    name: sql.fragment`name`,
+    state: sql.fragment`state`,
+    // What is in the archive at this moment. The rest is known once the archiver keeps it.
+    rowsMoved: sql.fragment`(
+      select coalesce(sum(c.row_count), 0) from archive_chunks c where c.archive_id = archived_campaigns.id)`,
+    rowsTotal: sql.fragment`null::bigint`,
+    rowsPerSecond: sql.fragment`null::float8`,
+    secondsLeft: sql.fragment`null::float8`,
+    archivedAt: utc(sql.fragment`archived_at`),
+    createdAt: utc(sql.fragment`created_at`),
+    updatedAt: utc(sql.fragment`updated_at`),
+  },
+  sorts: { created },
+};
+
+/** One page of a tenant's archives, newest first; those on their way out are not among them. */
+export function listArchives(
+  { db }: { db: Db },
+  tenantId: string,
+  { limit, cursor, state }: ArchiveQuery,
+): Promise<Page<Archive>> {
+  return readPage<Archive>(
+    db,
+    shape,
+    { limit, cursor, order: 'desc' },
+    {
+      filter: { state },
+      scope: ofTenant(tenantId),
+      checks: [
+        sql.fragment`purging_at is null`,
+        ...check(state, (wanted) => sql.fragment`state = ${wanted}`),
+      ],
+    },
+  );
+}
+
+/** @throws NotFound */
+export async function showArchive({ db }: { db: Db }, tenantId: string, id: string): Promise<Archive> {
+  const [archive] = await db.query<Archive>(sql('archives.get')`
+    select ${columnsOf(shape)} from archived_campaigns
+    where id = ${id} and user_id = ${tenantId} and purging_at is null`);
+  if (!archive) throw new NotFound('archive', id);
+  return archive;
+}
+
+/** An empty page may mean a mistyped id. @throws NotFound */
+export async function checkArchive({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
+  const rows = await db.query(sql('archives.exists')`
+    select id from archived_campaigns where id = ${id} and user_id = ${tenantId} and purging_at is null`);
+  if (rows.length === 0) throw new NotFound('archive', id);
+}

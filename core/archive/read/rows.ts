@@ -1,0 +1,102 @@
+import { createHash } from 'node:crypto';
+import { z } from 'zod';
+import { fields as companyFields } from '../../companies/columns.ts';
+import { fields as contactFields } from '../../contacts/columns.ts';
+import type { ArchivedEntity } from '../../contract/archives.ts';
+import type { Page } from '../../contract/page.ts';
+import type { Db } from '../../db/connect.ts';
+import { columnsOf, maxPageBytes } from '../../db/keyset.ts';
+import { type Fragment, sql } from '../../db/sql.ts';
+import { InvalidCursor } from '../../errors.ts';
+import { fields as prospectFields } from '../../research/read/prospects.ts';
+import { fields as researchFields } from '../../research/read/research.ts';
+
+/** A table that is read from its chunks: its rows become rows of the live one again, and are written as those are. */
+export interface ArchivedTable {
+  table: string;
+  /** The row type that a chunk's JSON is read into. */
+  type: Fragment;
+  fields: Record<string, Fragment>;
+}
+export const archivedTables: Record<ArchivedEntity, ArchivedTable> = {
+  companies: { table: 'companies', type: sql.fragment`companies`, fields: companyFields },
+  contacts: { table: 'contacts', type: sql.fragment`contacts`, fields: contactFields },
+  research: { table: 'company_research', type: sql.fragment`company_research`, fields: researchFields },
+  prospects: { table: 'prospect_research', type: sql.fragment`prospect_research`, fields: prospectFields },
+};
+
+/** A row of a chunk: the chunk's number, and how many of its rows stand before it. */
+export interface Place {
+  number: number;
+  offset: number;
+}
+const Cursor = z.tuple([
+  z.literal(1),
+  z.string(),
+  z
+    .int()
+    .min(1)
+    .max(2 ** 31 - 1),
+  z.int().min(0).max(1000),
+]);
+
+const scopeOf = (archiveId: string, table: string) =>
+  createHash('sha256').update(`${archiveId} ${table}`).digest('base64url').slice(0, 12);
+
+/**
+ * One page of an archive's rows of one table, in the order in which they were archived: one chunk in memory at a time.
+ * Large rows end a page early.
+ * @throws InvalidCursor for one of another archive or table
+ */
+export async function readArchivedRows<Row>(
+  db: Db,
+  archiveId: string,
+  { table, type, fields }: ArchivedTable,
+  { limit, cursor }: { limit: number; cursor?: string | undefined },
+): Promise<Page<Row>> {
+  const scope = scopeOf(archiveId, table);
+  let at = cursor === undefined ? { number: 0, offset: 0 } : decode(scope, cursor);
+  const data: Row[] = [];
+  let bytes = 0;
+  const end = (place: Place): Page<Row> => ({
+    data,
+    next: Buffer.from(JSON.stringify([1, scope, place.number, place.offset])).toString('base64url'),
+  });
+  for (;;) {
+    const [chunk] = await db.query<{ number: number; rows: number }>(sql('archive.chunk')`
+      select number, row_count as rows from archive_chunks
+      where archive_id = ${archiveId} and table_name = ${table} and number >= ${at.number} order by number limit 1`);
+    if (!chunk) return { data, next: null };
+    const from = chunk.number === at.number ? at.offset : 0;
+    const wanted = limit - data.length;
+    if (from < chunk.rows) {
+      const rows = await db.query<Row>(sql('archive.rows')`
+        select ${columnsOf({ columns: fields })}
+        from aim.archived_rows(${archiveId}, ${table}, ${chunk.number}) with ordinality chunk (value, place)
+        cross join lateral jsonb_populate_record(null::${type}, chunk.value) ${type}
+        where chunk.place > ${from} order by chunk.place limit ${wanted}`);
+      for (const [index, row] of rows.entries()) {
+        const size = Buffer.byteLength(JSON.stringify(row)) + 1;
+        if (bytes + size > maxPageBytes && data.length > 0) {
+          return end({ number: chunk.number, offset: from + index });
+        }
+        bytes += size;
+        data.push(row);
+      }
+      if (data.length === limit) return end({ number: chunk.number, offset: from + rows.length });
+    }
+    at = { number: chunk.number + 1, offset: 0 };
+  }
+}
+
+function decode(scope: string, cursor: string): Place {
+  let json: unknown;
+  try {
+    json = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+  } catch {
+    throw new InvalidCursor();
+  }
+  const parsed = Cursor.safeParse(json);
+  if (!parsed.success || parsed.data[1] !== scope) throw new InvalidCursor();
+  return { number: parsed.data[2], offset: parsed.data[3] };
+}

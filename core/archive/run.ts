@@ -1,0 +1,204 @@
+import type { Db } from '../db/connect.ts';
+import { type Fragment, sql } from '../db/sql.ts';
+import { NotFound } from '../errors.ts';
+import {
+  type ArchivedTable,
+  archivedTables,
+  entityOf,
+  keyOf,
+  rowsPerChunk as maxRowsPerChunk,
+  ofJobs,
+} from './chunk.ts';
+import { type Column, columnsOf } from './columns.ts';
+import { nextRows, type Position } from './page.ts';
+import { begun, none, type Progress, type Totals } from './progress.ts';
+import {
+  type Deps,
+  type Held,
+  holdArchive,
+  type Ran,
+  type RunOptions,
+  repeat,
+  type Step,
+  saveProgress,
+} from './step.ts';
+
+/**
+ * Moves the rows of a campaign that `startArchive` marked into chunks, in bounded transactions: each writes some chunks,
+ * reads them back, deletes the rows they name, and notes how far it is. So a kill at any statement loses nothing and the
+ * next run goes on from there; two at once take turns.
+ * @throws NotFound for an unknown archive
+ */
+export async function runArchive(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
+  let { rowsPerChunk = maxRowsPerChunk } = options;
+  const ended: Totals[] = [];
+  const columns = new Map<ArchivedTable, Column[]>();
+  const step = async (tx: Db, { chunks, ms }: { chunks: number; ms: number }): Promise<Step> => {
+    const held = await holdArchive(tx, archiveId);
+    if (!held) throw new NotFound('archive', archiveId);
+    if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
+    const progress = isBegun(held.progress) ? held.progress : begun('late_results', await expect(tx, held));
+    progress.ms += Math.round(ms);
+    const kind = progress.table;
+    const known = columns.get(kind) ?? (await columnsOf(tx, kind));
+    columns.set(kind, known);
+    const moved = await move(tx, held, progress, known, { chunks, rowsPerChunk });
+    progress.moved[entityOf[kind]] += moved.rows;
+    progress.after = moved.after ?? progress.after;
+    progress.number += moved.chunks;
+    const done = moved.isLast && (await turn(tx, held, progress));
+    if (done) ended.push(progress.moved);
+    else await saveProgress(tx, archiveId, progress);
+    return { kind, rows: moved.rows, chunks: moved.chunks, done };
+  };
+  const again = (error: unknown) => {
+    if (!isTooLarge(error) || rowsPerChunk === 1) return false;
+    rowsPerChunk = Math.max(1, Math.floor(rowsPerChunk / 8));
+    return true;
+  };
+  const ran = await repeat(deps, options, step, { again });
+  for (const totals of ended) deps.log.info('archive.archived', { archiveId, ...totals });
+  return ran;
+}
+
+/** An array of JSON ends at 256 MB; rows that compress well may be that much, though little is stored of them. */
+const isTooLarge = (error: unknown) => ['54000', '53200'].includes((error as { code?: string }).code ?? '');
+
+const isBegun = (progress: Partial<Progress>): progress is Progress => progress.table !== undefined;
+
+interface Moved {
+  rows: number;
+  chunks: number;
+  after: Position | null;
+  /** Nothing is left behind it. */
+  isLast: boolean;
+}
+
+/** Some rows of one table: written, read back, deleted. */
+async function move(
+  tx: Db,
+  held: Held,
+  progress: Progress,
+  columns: Column[],
+  size: { chunks: number; rowsPerChunk: number },
+): Promise<Moved> {
+  const { table, number, after } = progress;
+  const limit = size.chunks * size.rowsPerChunk;
+  const names = JSON.stringify(columns.map(({ name, type }) => [name, type]));
+  const [written] = await tx.query<{
+    rows: number;
+    seen: number;
+    chunks: number;
+    after: Position | null;
+  }>(sql(`archive.write.${table}`)`
+    with ${nextRows({ table, columns }, held.id, after, limit)}, chunk as (
+      -- jsonb_agg copies each string with a look up to the next zero byte: quadratic where a row is large.
+      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, to_jsonb(array_agg(value order by n)) as rows
+      from page group by 1
+    ), written as (
+      insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
+      select ${held.id}, ${table}, ${number} + part + 1, ${held.tenantId}, row_count,
+        aim.chunk_sha256(${names}::jsonb, rows), ${names}::jsonb, rows
+      from chunk returning row_count
+    )
+    select coalesce((select sum(row_count) from written), 0)::bigint as rows,
+      (select count(*) from written) as chunks, (select count(*) from scanned) as seen,
+      (
+        select json_build_object('createdAt', created_at, 'id', id, 'companyId', company_id) from reached
+        where n = case
+          -- More may be left of the job that the last one belongs to: begin there again.
+          when ${ofJobs(table)}::boolean and (select count(*) from page) = ${limit}
+            then (select max(job) - 1 from page)
+          else (select max(n) from reached) end
+      ) as after`);
+  if (!written) throw new Error('a select without from returned no row');
+  if (written.rows > 0) {
+    const chunks = sql.fragment`archive_id = ${held.id} and table_name = ${table}
+      and number > ${number} and number <= ${number + written.chunks}`;
+    await check(tx, chunks, written.rows);
+    const [deleted] = await tx.query<{ rows: number }>(sql(`archive.delete.${table}`)`
+      with gone as (
+        delete from ${sql.identifier(table)} t using (
+          select (r.value ->> 0)::uuid as id from archive_chunks cross join lateral jsonb_array_elements(rows) r
+          where ${chunks}
+        ) stored
+        where t.${sql.identifier(keyOf(table))} = stored.id returning 1
+      )
+      select count(*) as rows from gone`);
+    if (deleted?.rows !== written.rows)
+      throw new Error(`${table}: ${deleted?.rows} of ${written.rows} rows deleted`);
+  }
+  return {
+    rows: written.rows,
+    chunks: written.chunks,
+    after: written.after,
+    isLast: written.seen < limit && written.rows < limit && (ofJobs(table) || written.rows === written.seen),
+  };
+}
+
+/** What stands in the table now, not what was meant to: before the rows themselves go. */
+async function check(tx: Db, chunks: Fragment, expected: number): Promise<void> {
+  const [stored] = await tx.query<{ rows: number; intact: boolean }>(sql('archive.check')`
+    select sum(row_count) as rows,
+      bool_and(sha256 = aim.chunk_sha256(columns, rows) and row_count = jsonb_array_length(rows)) as intact
+    from archive_chunks where ${chunks}`);
+  if (!stored?.intact || stored.rows !== expected) {
+    throw new Error(
+      `${stored?.rows} of ${expected} rows were stored, ${stored?.intact ? 'intact' : 'damaged'}`,
+    );
+  }
+}
+
+/** To the next table or, after the last, to the end. @returns whether the archive is complete */
+async function turn(tx: Db, held: Held, progress: Progress): Promise<boolean> {
+  const next = archivedTables[archivedTables.indexOf(progress.table) + 1] ?? (await leftBehind(tx, held.id));
+  if (!next) {
+    await tx.query(sql('archive.end')`
+      update archived_campaigns set state = 'archived', archived_at = now(), updated_at = now(),
+        totals = ${JSON.stringify(progress.moved)}::jsonb, checksum = aim.archive_checksum(id),
+        progress = ${JSON.stringify(progress)}::jsonb
+      where id = ${held.id}`);
+    return true;
+  }
+  const [last] = await tx.query<{ number: number }>(sql('archive.last_chunk')`
+    select coalesce(max(number), 0) as number from archive_chunks
+    where archive_id = ${held.id} and table_name = ${next}`);
+  Object.assign(progress, { table: next, after: null, number: last?.number ?? 0 });
+  return false;
+}
+
+/** A row that came out of the order of the walk; there should be none, but none may be lost. */
+async function leftBehind(tx: Db, campaignId: string): Promise<ArchivedTable | undefined> {
+  const [found] = await tx.query<{ table: ArchivedTable | null }>(sql('archive.left_behind')`
+    select case
+      when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
+        join late_results l on l.job_id = j.id where b.campaign_id = ${campaignId}) then 'late_results'
+      when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
+        join research_attempts a on a.job_id = j.id where b.campaign_id = ${campaignId}) then 'research_attempts'
+      when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
+        where b.campaign_id = ${campaignId}) then 'research_jobs'
+      when exists (select from research_batches where campaign_id = ${campaignId}) then 'research_batches'
+      when exists (select from prospect_research where campaign_id = ${campaignId}) then 'prospect_research'
+      when exists (select from company_research where campaign_id = ${campaignId}) then 'company_research'
+      when exists (select from contacts where campaign_id = ${campaignId}) then 'contacts'
+      when exists (select from companies where campaign_id = ${campaignId}) then 'companies'
+    end as table`);
+  return found?.table ?? undefined;
+}
+
+/** From counts that are there or cheap; attempts are at least as many as the jobs that were tried. */
+async function expect(tx: Db, { id: campaignId, tenantId }: Held): Promise<Totals> {
+  const [counts] = await tx.query<Totals>(sql('archive.expect')`
+    select (select count(*) from companies where campaign_id = ${campaignId}) as companies,
+      (select count(*) from contacts where campaign_id = ${campaignId}) as contacts,
+      (select count(*) from company_research where campaign_id = ${campaignId}) as research,
+      (select count(*) from prospect_research where campaign_id = ${campaignId}) as prospects,
+      count(*) as batches, coalesce(sum(total), 0)::bigint as jobs, coalesce(sum(total), 0)::bigint as attempts,
+      -- They are few; of a tenant with many, an estimate.
+      (select count(*) from (select job_id from late_results where user_id = ${tenantId} limit 10000) l
+        join research_jobs j on j.id = l.job_id where j.campaign_id = ${campaignId}) as "lateResults"
+    from research_batches where campaign_id = ${campaignId}`);
+  return counts ?? { ...none };
+}
+
+export type { Deps, Ran, RunOptions };

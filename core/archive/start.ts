@@ -1,0 +1,112 @@
+import type { Db } from '../db/connect.ts';
+import { sql } from '../db/sql.ts';
+import { Conflict, NotFound } from '../errors.ts';
+import type { Archive } from './progress.ts';
+
+const jobsPerChunk = 1_000;
+/** A batch that grows while its jobs are cancelled is given up after so many rounds. */
+const rounds = 5;
+
+export interface Started {
+  archiveId: string;
+  state: Archive['state'];
+}
+
+/**
+ * Marks a campaign as archived; from then on nothing is written below it, and `runArchive` moves its rows. Begun again,
+ * it answers the same. The archive has the campaign's id.
+ * @param cancelOpenJobs ends what is open instead of refusing, in sets that commit on their own
+ * @throws NotFound, and Conflict `open_jobs` with the count
+ */
+export async function startArchive(
+  db: Db,
+  tenantId: string,
+  campaignId: string,
+  { cancelOpenJobs }: { cancelOpenJobs: boolean },
+): Promise<Started> {
+  for (let round = 1; ; round++) {
+    if (cancelOpenJobs) await cancelAll(db, tenantId, campaignId);
+    try {
+      return await db.transaction((tx) => mark(tx, tenantId, campaignId));
+    } catch (error) {
+      // Some came between the two: the campaign is not held while jobs are cancelled, for whoever settles one waits.
+      const isOpen = error instanceof Conflict && error.code === 'open_jobs';
+      if (!isOpen || !cancelOpenJobs || round === rounds) throw error;
+    }
+  }
+}
+
+/** Takes the campaign's key, so that a writer that came first has ended, and one that comes later sees the mark. */
+async function mark(tx: Db, tenantId: string, campaignId: string): Promise<Started> {
+  const [campaign] = await tx.query<{ archived: boolean }>(sql('archive.hold')`
+    select archived from campaigns
+    where id = ${campaignId} and user_id = ${tenantId} and deleted_at is null for update`);
+  if (!campaign) throw new NotFound('campaign', campaignId);
+  const [archive] = await tx.query<Started>(sql('archive.begun')`
+    select id as "archiveId", state from archived_campaigns where id = ${campaignId} and user_id = ${tenantId}`);
+  if (archive) return archive;
+  await checkOpen(tx, campaignId);
+  const [begun] = await tx.query<Started>(sql('archive.begin')`
+    insert into archived_campaigns (id, user_id, name, campaign, state, schema_version)
+    select id, user_id, name, to_jsonb(c), 'archiving', aim.schema_version() from campaigns c where id = ${campaignId}
+    returning id as "archiveId", state`);
+  await tx.query(sql('archive.mark')`
+    update campaigns set archived = true, archived_at = now(), version = version + 1, updated_at = now()
+    where id = ${campaignId} and not archived`);
+  return begun as Started;
+}
+
+/**
+ * Reads only: whoever has locked a job or batch may wait for the campaign. Under an open batch jobs may be on their way
+ * that nobody sees yet, and one whose resume is due still has an n8n execution waiting.
+ */
+async function checkOpen(tx: Db, campaignId: string): Promise<void> {
+  const [open] = await tx.query<{ jobs: number; batches: number }>(sql('archive.open')`
+    select count(*) filter (where b.status = 'open' or b.resume_state = 'due') as batches,
+      coalesce(sum((
+        select count(*) from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
+      )), 0)::bigint as jobs
+    from research_batches b where b.campaign_id = ${campaignId}`);
+  if (!open || open.jobs + open.batches === 0) return;
+  throw new Conflict(
+    'open_jobs',
+    `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`,
+  );
+}
+
+/** First the batches, so that they grow no more, then their jobs. A late result of a cancelled job changes nothing. */
+async function cancelAll(db: Db, tenantId: string, campaignId: string): Promise<void> {
+  const [campaign] = await db.query(sql('archive.exists')`
+    select id from campaigns where id = ${campaignId} and user_id = ${tenantId} and deleted_at is null`);
+  if (!campaign) throw new NotFound('campaign', campaignId);
+  for (let chunk = jobsPerChunk; chunk === jobsPerChunk; ) {
+    const cancelled = await db.query(sql('archive.cancel_batches')`
+      update research_batches set status = 'cancelled', finished_at = now(), updated_at = now(),
+        resume_state = case resume_state when 'waiting' then 'due' else resume_state end,
+        resume_at = case resume_state when 'waiting' then now() else resume_at end
+      where id in (
+        select id from research_batches where campaign_id = ${campaignId} and user_id = ${tenantId} and status = 'open'
+        order by id limit ${jobsPerChunk} for update
+      ) returning id`);
+    chunk = cancelled.length;
+  }
+  for (let chunk = jobsPerChunk; chunk === jobsPerChunk; ) {
+    const cancelled = await db.query(sql('archive.cancel_jobs')`
+      with open as (
+        select j.id from research_batches b
+        cross join lateral (
+          select id from research_jobs
+          where batch_id = b.id and status in ('queued', 'processing') order by id limit ${jobsPerChunk}
+        ) j
+        where b.campaign_id = ${campaignId} and b.user_id = ${tenantId}
+        limit ${jobsPerChunk}
+      ), held as (
+        select id from research_jobs where id in (select id from open) and status in ('queued', 'processing')
+        order by id for update
+      )
+      update research_jobs j set status = 'cancelled', finished_at = now(), updated_at = now(), lease_until = null,
+        accepted_at = null, fed_until = null, error_code = null, error_message = null
+      from held where j.id = held.id returning j.id`);
+    chunk = cancelled.length;
+  }
+}

@@ -1,0 +1,128 @@
+import { runErasure, startErasure } from '../../core/archive/forget/erase.ts';
+import type { Db } from '../../core/db/connect.ts';
+import { type Statement, sql } from '../../core/db/sql.ts';
+import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
+import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { aCampaign, someCompanies } from '../support/factories.ts';
+import { archive } from './archived.ts';
+import { tracesOf } from './traces.ts';
+
+const t = sql('t');
+let db: TestDatabase;
+let api: Api;
+let client: Client;
+beforeEach(async () => {
+  db = await testDatabase();
+  api = anApi(db);
+  client = await aClient(db, api);
+});
+afterEach(() => db.close());
+
+const email = 'ann@known.example';
+const quiet = { info: () => undefined, warn: () => undefined };
+const deps = () => ({
+  db: db.asWorker,
+  log: quiet,
+  clock: Date.now,
+  sleep: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
+});
+
+async function forget(remainingMs = () => 60_000, at: Db = db.asWorker) {
+  const { tenantId } = client;
+  const { id } = await startErasure({ db: db.asApi.forTenant(tenantId) }, tenantId, email);
+  return runErasure({ ...deps(), db: at }, { erasureId: id, tenantId, email }, { remainingMs });
+}
+
+/** An archive of 2,500 contacts, of which one is Ann and ten name her; a company's research names her too. */
+async function anArchiveThatKnowsAnn(): Promise<string> {
+  const { tenantId } = client;
+  const id = await aCampaign(db, tenantId, { name: `About ${email}` });
+  const [companyId] = await someCompanies(db, tenantId, id, 3);
+  await db.query(t`
+    insert into contacts (user_id, campaign_id, company_id, full_name, email, attributes)
+    select ${tenantId}, ${id}, ${companyId}, 'P ' || n, case when n = 1700 then 'Ann@Known.example' else 'p' || n || '@known.example' end,
+      case when n % 250 = 0 then '{"digits": 1.10, "big": 12345678901234567890.5, "boss": "mail:\\nANN@known.example"}'::jsonb else '{}' end
+    from generate_series(1, 2500) n`);
+  await db.query(t`insert into company_research (user_id, campaign_id, company_id, kind, summary, findings)
+    values (${tenantId}, ${id}, ${companyId}, 'company', ${`Ask ${email}`}, ${JSON.stringify({ [email]: email })}::jsonb)`);
+  await db.query(t`insert into prospect_research (user_id, campaign_id, company_id, company_research_id, natural_key, email)
+    select user_id, campaign_id, company_id, id, ${email}, ${email} from company_research where campaign_id = ${id}`);
+  await archive(db, tenantId, id);
+  return id;
+}
+
+test('a person is nowhere in an archive any more, and every other row is as it was, to the last digit', async () => {
+  const id = await anArchiveThatKnowsAnn();
+  const rowsOf = async () =>
+    db.query<{ id: string; text: string }>(t`
+      select r.value ->> 'id' as id, r.value::text as text
+      from archive_chunks c cross join lateral aim.archived_rows(c.archive_id, c.table_name, c.number) r (value)
+      where c.archive_id = ${id} order by 1`);
+  const before = await rowsOf();
+  expect((await tracesOf(db, email)).length).toBeGreaterThan(1);
+  expect(await forget()).toMatchObject({ done: true });
+  expect(await tracesOf(db, email)).toEqual([]);
+  const after = new Map((await rowsOf()).map((row) => [row.id, row.text]));
+  // Ann as a contact, and as a prospect.
+  expect(after.size).toBe(before.length - 2);
+  for (const { id: row, text } of before) {
+    if (!after.has(row)) continue;
+    expect(after.get(row)).toBe(text.replaceAll(/ann@known\.example/gi, '[erased]'));
+  }
+  // All that vouches for the archive was renewed.
+  const wrong = await db.query(t`
+    select c.number from archive_chunks c join archived_campaigns a on a.id = c.archive_id
+    where c.sha256 <> aim.chunk_sha256(c.columns, c.rows) or c.row_count <> jsonb_array_length(c.rows)
+      or a.checksum <> aim.archive_checksum(a.id)`);
+  expect(wrong).toEqual([]);
+  const counts = await db.query(t`select counts from erasures`);
+  expect(counts).toEqual([{ counts: { campaigns: 1, archived_campaigns: 1, archive_chunks: 13 } }]);
+});
+
+test('a search does not find her, pages and exports show the others, none twice', async () => {
+  const id = await anArchiveThatKnowsAnn();
+  expect((await client.get(`/v1/archives/search?email=${email}`)).body.data).toHaveLength(2);
+  await forget();
+  expect((await client.get(`/v1/archives/search?email=${email}`)).body.data).toEqual([]);
+  const contacts: Json[] = await client.walk(`/v1/archives/${id}/contacts?limit=400`);
+  expect(new Set(contacts.map((contact) => contact.id)).size).toBe(2499);
+  const [other] = (await client.get('/v1/archives/search?email=p1701@known.example')).body.data;
+  expect(other.row.fullName).toBe('P 1701');
+});
+
+test('cut off after any step it comes to the same end', async () => {
+  await anArchiveThatKnowsAnn();
+  for (let runs = 0, done = false; !done; runs++) {
+    let steps = 0;
+    ({ done } = await forget(() => (steps++ < 1 ? 60_000 : 0)));
+    expect(runs).toBeLessThan(60);
+  }
+  expect(await tracesOf(db, email)).toEqual([]);
+  expect(await forget()).toMatchObject({ done: true, rows: 0 });
+});
+
+test('who is brought back while the erasure looks elsewhere is found by another pass', async () => {
+  const id = await anArchiveThatKnowsAnn();
+  let isBack = false;
+  /** Her row goes from its chunk, not looked into yet, to the live table, looked through already. */
+  const bringBack = async () => {
+    isBack = true;
+    await db.query(t`delete from archived_campaigns where id = ${id}`);
+    await db.query(t`update campaigns set archived = false, archived_at = null where id = ${id}`);
+    await db.query(
+      t`insert into contacts (user_id, campaign_id, email) values (${client.tenantId}, ${id}, ${email})`,
+    );
+  };
+  const wrap = (inner: Db): Db => ({
+    query: async <Row>(statement: Statement) => {
+      if (!isBack && statement.statement === 'erase.batch') await bringBack();
+      return inner.query<Row>(statement);
+    },
+    transaction: (work) => inner.transaction((tx) => work(wrap(tx))),
+  });
+  expect(await forget(undefined, wrap(db.asWorker))).toMatchObject({ done: true });
+  expect(isBack).toBe(true);
+  expect(await tracesOf(db, email)).toEqual([]);
+  const [erasure] = await db.query<{ pass: number }>(t`select pass from erasures`);
+  expect(erasure?.pass).toBe(2);
+});
