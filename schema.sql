@@ -359,7 +359,7 @@ create policy definer on companies for all to aim_definer using (true) with chec
 create policy tenant on companies for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on companies for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on companies to aim_api;
-grant select on companies to aim_definer;
+grant select, update (updated_at) on companies to aim_definer;
 grant delete, insert, select, update on companies to aim_worker;
 CREATE TRIGGER count_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.count_deleted();
 CREATE TRIGGER count_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.count_inserted();
@@ -367,6 +367,8 @@ CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABL
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.jobs_of_companies_go();
+CREATE TRIGGER keys_stay BEFORE UPDATE OF id ON public.companies FOR EACH ROW WHEN ((old.id IS DISTINCT FROM new.id)) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
@@ -644,7 +646,6 @@ create table research_attempts (
   started_at timestamp with time zone not null default now(),
   finished_at timestamp with time zone,
   constraint research_attempts_outcome_check CHECK ((outcome = ANY (ARRAY['accepted'::text, 'completed'::text, 'failed'::text, 'retried'::text, 'throttled'::text, 'released'::text, 'expired'::text, 'crashed'::text, 'late'::text]))),
-  constraint research_attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES research_jobs(id) ON DELETE CASCADE,
   constraint research_attempts_pkey PRIMARY KEY (id)
 );
 CREATE INDEX research_attempts_ask ON public.research_attempts USING btree (ask_id);
@@ -655,8 +656,10 @@ create policy definer on research_attempts for all to aim_definer using (true) w
 create policy tenant on research_attempts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_attempts for all to aim_worker using (true) with check (true);
 grant delete, select, update (outcome, http_status, latency_ms, error_code, finished_at) on research_attempts to aim_api;
-grant select on research_attempts to aim_definer;
+grant delete, select on research_attempts to aim_definer;
 grant delete, insert, select, update on research_attempts to aim_worker;
+CREATE TRIGGER keys_inserted AFTER INSERT ON public.research_attempts REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.keys_of_attempts();
+CREATE TRIGGER keys_stay BEFORE UPDATE OF id, job_id ON public.research_attempts FOR EACH ROW WHEN (((old.id IS DISTINCT FROM new.id) OR (old.job_id IS DISTINCT FROM new.job_id))) EXECUTE FUNCTION aim.keys_stay();
 
 create table research_batches (
   id uuid not null default uuidv7(),
@@ -714,10 +717,13 @@ create policy definer on research_batches for all to aim_definer using (true) wi
 create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
+grant select, update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.jobs_of_batches_go();
+CREATE TRIGGER keys_stay BEFORE UPDATE OF id ON public.research_batches FOR EACH ROW WHEN ((old.id IS DISTINCT FROM new.id)) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
@@ -759,8 +765,6 @@ create table research_jobs (
   constraint research_jobs_retry_count_check CHECK ((retry_count >= 0)),
   constraint research_jobs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'processing'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
   constraint research_jobs_throttle_count_check CHECK ((throttle_count >= 0)),
-  constraint research_jobs_batch_id_fkey FOREIGN KEY (batch_id) REFERENCES research_batches(id) ON DELETE CASCADE,
-  constraint research_jobs_company_id_fkey FOREIGN KEY (company_id) REFERENCES companies(id) ON DELETE CASCADE,
   constraint research_jobs_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX research_jobs_batch_company ON public.research_jobs USING btree (batch_id, company_id);
@@ -783,11 +787,14 @@ create policy tenant_reads on research_jobs for select to aim_api using (COALESC
 create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
-grant select (id, campaign_id) on research_jobs to aim_definer;
+grant delete, select, select (id, campaign_id), update (updated_at) on research_jobs to aim_definer;
 grant delete, insert, select, update on research_jobs to aim_worker;
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.attempts_of_jobs_go();
+CREATE TRIGGER keys_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.keys_of_jobs();
+CREATE TRIGGER keys_stay BEFORE UPDATE OF id, batch_id, company_id ON public.research_jobs FOR EACH ROW WHEN ((((old.id IS DISTINCT FROM new.id) OR (old.batch_id IS DISTINCT FROM new.batch_id)) OR (old.company_id IS DISTINCT FROM new.company_id))) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
@@ -959,6 +966,23 @@ AS $function$
     where k.archive_id = archive and k.table_name = relation and k.number = chunk
     order by r.place
   $function$;
+
+CREATE OR REPLACE FUNCTION aim.attempts_of_jobs_go()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  delete from research_attempts a using removed r where a.job_id = r.id;
+  return null;
+end
+$function$
+;
+alter function aim.attempts_of_jobs_go() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
@@ -1305,6 +1329,109 @@ $function$
 ;
 alter function aim.index_chunk() owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.jobs_of_batches_go()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  delete from research_jobs j using removed r where j.batch_id = r.id;
+  return null;
+end
+$function$
+;
+alter function aim.jobs_of_batches_go() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.jobs_of_companies_go()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  delete from research_jobs j using removed r where j.company_id = r.id;
+  return null;
+end
+$function$
+;
+alter function aim.jobs_of_companies_go() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.keys_of_attempts()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  made bigint := (select count(*) from added);
+  found_rows bigint;
+begin
+  perform from added a join research_jobs j on j.id = a.job_id order by j.id for key share of j;
+  get diagnostics found_rows = row_count;
+  if found_rows <> made then
+    raise foreign_key_violation using table = 'research_attempts', constraint = 'research_attempts_job_id_fkey',
+      message = 'an attempt is of a job that does not exist';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.keys_of_attempts() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.keys_of_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  made bigint := (select count(*) from added);
+  found_rows bigint;
+begin
+  if made = 0 then
+    return null;
+  end if;
+  perform from research_batches where id in (select distinct batch_id from added) order by id for key share;
+  get diagnostics found_rows = row_count;
+  if found_rows <> (select count(*) from (select distinct batch_id from added) batches) then
+    raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_batch_id_fkey',
+      message = 'a job is of a batch that does not exist';
+  end if;
+  perform from added a join companies c on c.id = a.company_id order by c.id for key share of c;
+  get diagnostics found_rows = row_count;
+  if found_rows <> made then
+    raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_company_id_fkey',
+      message = 'a job is of a company that does not exist';
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.keys_of_jobs() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.keys_stay()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  raise exception 'a row of % keeps its id and what it hangs on', tg_table_name using errcode = '23001';
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1511,16 +1638,21 @@ begin
       insert into changes (user_id, campaign_id, entity, op, ids)
       select n.user_id, n.campaign_id, tg_argv[0], case tg_argv[0] when 'job' then 'queued' else 'insert' end, array_agg(n.id)
       from (
-        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from after
+        select user_id, campaign_id, id, (row_number() over () - 1) / 1000 as part from after
       ) n
       where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
       group by n.user_id, n.campaign_id, n.part;
     when 'UPDATE' then
+      -- Feeding and claiming, the most frequent of all, end nothing and begin nothing anew.
+      if not exists (select from after where status in ('completed', 'failed', 'cancelled'))
+        and not exists (select from before where status in ('completed', 'failed', 'cancelled')) then
+        return null;
+      end if;
       insert into changes (user_id, campaign_id, entity, op, ids)
       select n.user_id, n.campaign_id, tg_argv[0], n.status, array_agg(n.id)
       from (
         select a.user_id, a.campaign_id, a.status, a.id,
-          (row_number() over (partition by a.campaign_id, a.status) - 1) / 1000 as part
+          (row_number() over () - 1) / 1000 as part
         from after a join before b on b.id = a.id
         where a.status <> b.status and (
           a.status in ('completed', 'failed', 'cancelled')

@@ -15,6 +15,7 @@ import {
   graphileWorker,
   installPeers,
   madeUp,
+  noQueue,
   type Peer,
   pgBoss,
 } from './engine/peers.ts';
@@ -44,16 +45,17 @@ export async function* engineGroup(): AsyncGenerator<Row> {
   const provider = await instantProvider();
   const redis = await bullMq(world.url, home);
   if (!redis) console.error('SKIPPED: BullMQ; there is no redis-server on this machine');
+  const none = noQueue(world.url);
   const peers = [await pgBoss(world.url), await graphileWorker(world.url), ...(redis ? [redis] : [])];
   try {
     yield* enqueueing(world, api, peers);
     for (const batchSize of [1, 10])
-      yield* researching(world, urls.worker, api, peers, provider.url, batchSize);
+      yield* researching(world, urls.worker, api, { peers, none }, provider.url, batchSize);
     yield await busy(world, api, urls.worker, 60);
     yield await recovery(world, api, urls.worker);
     yield await million(world, api, urls.worker, toSend);
   } finally {
-    for (const peer of peers) await peer.close();
+    for (const peer of [...peers, none]) await peer.close();
     provider.close();
     await api.close();
     await world.close();
@@ -98,13 +100,14 @@ async function* researching(
   world: World,
   workerUrl: string,
   api: ReturnType<typeof connect>,
-  peers: Peer[],
+  { peers, none }: { peers: Peer[]; none: ReturnType<typeof noQueue> },
   url: string,
   batchSize: number,
 ): AsyncGenerator<Row> {
   const able = peers.filter((peer) => batchSize === 1 || peer.batches);
   const ours: number[] = [];
   const bare: number[] = [];
+  const ceiling: number[] = [];
   const theirs = new Map<string, number[]>(able.map((peer) => [peer.name, []]));
   let count = { sendCalls: 0, statements: 0 };
   let lost = 0;
@@ -124,6 +127,10 @@ async function* researching(
     count = own.count;
     bare.push(toResearch / (await seconds(() => statementsOnly(own.deps.db, world, batchId))));
     await own.close();
+    const free = await aScene(world, toResearch, { url, batchSize });
+    const companies = await companiesOf(world, free);
+    await vacuum(world);
+    ceiling.push(toResearch / (await seconds(() => none.work(companies, free, url, batchSize))));
     for (const peer of able) {
       // A campaign of its own for each, so that every one inserts its rows into the same table.
       const own = await aScene(world, toResearch, { url, batchSize });
@@ -150,11 +157,23 @@ async function* researching(
     holds: ratio >= wanted && lost === 0,
     counts: {
       ...rates(theirs),
+      'no queue at all per s': Math.round(median(ceiling)),
       statements: count.statements,
       'send calls': count.sendCalls,
       lost,
       'peak MB': peakMemoryMb(),
     },
+  };
+  const most = median(ceiling) / best.rate;
+  yield {
+    name: `the POSTs and the rows without any queue, ${batchSize} a request`,
+    value: median(ceiling),
+    unit: 'companies/s',
+    versus: `${best.name}: no queue can do more`,
+    ratio: most,
+    target: null,
+    holds: null,
+    counts: { 'ours against it %': Math.round((100 * median(ours)) / median(ceiling)) },
   };
   const against = median(ours) / median(bare);
   yield {

@@ -113,6 +113,8 @@ export const start = (deps: ReturnType<typeof engine>['deps'], scene: Scene) =>
   feed(deps, { providerIds: [scene.providerId] });
 
 export async function completed(db: Db, scene: Scene): Promise<number> {
+  // Without statistics of the new rows the join would compare each with each.
+  await db.query(sql('bench.statistics')`analyze research_jobs, company_research`);
   const [row] = await db.query<{ count: number }>(sql('bench.completed')`
     select count(*) from research_jobs j
     join company_research r on r.job_id = j.id and r.generation = 1

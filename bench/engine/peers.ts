@@ -51,8 +51,8 @@ export const madeUp = (count: number): Company[] =>
     name: `Company ${n}`,
     domain: `company-${n}.example`,
   }));
-function* thousands(companies: Company[]): Generator<Company[]> {
-  for (let from = 0; from < companies.length; from += 1_000) yield companies.slice(from, from + 1_000);
+function* inParts(companies: Company[], size: number): Generator<Company[]> {
+  for (let from = 0; from < companies.length; from += size) yield companies.slice(from, from + size);
 }
 
 /** What all peers share: the POST, and the very row that our engine stores, indexes and triggers included. */
@@ -101,6 +101,29 @@ function results(databaseUrl: string) {
   };
 }
 
+/**
+ * No queue at all: the same POSTs and the same rows, by the lanes that pg-boss has, and nothing that would survive a
+ * crash. What no queue can beat.
+ */
+export function noQueue(databaseUrl: string) {
+  const shared = results(databaseUrl);
+  return {
+    async work(companies: Company[], scene: Scene, url: string, batchSize: number): Promise<number> {
+      const parts = [...inParts(companies, 500)];
+      const lane = async () => {
+        for (let part = parts.shift(); part; part = parts.shift()) {
+          const groups = [...inParts(part, batchSize)];
+          const answers = await Promise.all(groups.map((group) => shared.post(url, group)));
+          await shared.store(answers.flat(), scene);
+        }
+      };
+      await Promise.all([lane(), lane(), lane(), lane()]);
+      return shared.count(scene);
+    },
+    close: () => shared.close(),
+  };
+}
+
 export async function pgBoss(databaseUrl: string): Promise<Peer> {
   const { PgBoss } = load('pg-boss');
   const shared = results(databaseUrl);
@@ -118,7 +141,7 @@ export async function pgBoss(databaseUrl: string): Promise<Peer> {
     batches: true,
     clear: () => shared.pool.query('delete from pgboss.job'),
     async add(all) {
-      for (const companies of thousands(all)) {
+      for (const companies of inParts(all, 1_000)) {
         await boss.insert(
           'research',
           companies.map((data) => ({ data })),
@@ -162,7 +185,7 @@ export async function graphileWorker(databaseUrl: string): Promise<Peer> {
     batches: false,
     clear: () => shared.pool.query('delete from graphile_worker._private_jobs'),
     async add(all) {
-      for (const companies of thousands(all)) {
+      for (const companies of inParts(all, 1_000)) {
         await utils.addJobs(companies.map((payload) => ({ identifier: 'research', payload })));
       }
     },
@@ -227,7 +250,7 @@ export async function bullMq(databaseUrl: string, home: string): Promise<Peer | 
     batches: false,
     clear: () => queue.obliterate({ force: true }),
     async add(all) {
-      for (const companies of thousands(all)) {
+      for (const companies of inParts(all, 1_000)) {
         await queue.addBulk(
           companies.map((data) => ({ name: 'research', data, opts: { removeOnComplete: true } })),
         );

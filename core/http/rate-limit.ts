@@ -21,6 +21,7 @@ export interface RateLimit {
  * @returns of several quotas the one that allows the slowest pace; undefined when none is given whole
  */
 export function readRateLimit(headers: Headers, nowMs: number): RateLimit | undefined {
+  if (!Object.keys(headers).some((name) => /^(x-)?rate-?limit/.test(name))) return undefined;
   const quotas = [...readList(text(headers.ratelimit)), ...readPair(headers, 'ratelimit', nowMs)];
   if (quotas.length === 0) {
     quotas.push(...readPair(headers, 'x-ratelimit', nowMs), ...readPair(headers, 'x-rate-limit', nowMs));

@@ -34,6 +34,20 @@ export interface Ask {
   jobs: ClaimedJob[];
 }
 
+const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.concurrency, p.circuit,
+  p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
+
+/** Whether a claim counts anything: jobs in work, a rate, a quota, or the one probe of a circuit. */
+const limited = sql.fragment`p.concurrency is not null or p.rate_per_second is not null or p.adapted_rate is not null
+  or p.quota_asks is not null or p.circuit <> 'closed'`;
+
+async function lock(tx: Db, providerIds: string[]): Promise<Provider[]> {
+  if (providerIds.length === 0) return [];
+  return tx.query<Provider>(sql('claim.lock')`
+    select ${columns} from research_providers p where id = any(${providerIds}::uuid[])
+    order by id for no key update`);
+}
+
 /**
  * Claims every due job among `jobIds` for one attempt, within the free permits of its provider, and commits: this
  * happens before any POST, so a reply can never arrive before our own write. Jobs already claimed, ended or not due
@@ -44,20 +58,25 @@ export interface Ask {
  */
 export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds: number }): Promise<Ask[]> {
   return db.transaction(async (tx) => {
+    const found = await tx.query<Provider & { limited: boolean }>(sql('claim.providers')`
+      select ${columns}, ${limited} as limited
+      from research_providers p
+      where id in (select provider_id from research_jobs where id = any(${jobIds}::uuid[]))`);
+    const unlimited = found.filter((provider) => !provider.limited);
     // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
-    const providers = await tx.query<Provider>(sql('claim.lock')`
-      select id, user_id, url, secret, batch_size, timeout_ms, concurrency, circuit, failed_asks,
-        circuit <> 'closed' or failed_asks > 0 or adapted_rate is not null as watched
-      from research_providers
-      where id in (select provider_id from research_jobs where id = any(${jobIds}::uuid[]))
-      order by id for no key update`);
+    // Where nothing is counted there is nothing to lock, and claims run side by side.
+    const locked = await lock(
+      tx,
+      found.filter((provider) => provider.limited).map((provider) => provider.id),
+    );
+    const providers = [...locked, ...unlimited];
     const jobs = await tx.query<ClaimedJob>(sql('claim.take')`
       with permit as (
-        select p.id, limited.rate, p.circuit <> 'closed' as probes,
+        select p.id, pace.rate, p.circuit <> 'closed' as probes,
           -- least() passes over nulls: without a rate there is no bucket at all.
-          case when limited.rate is not null then least(
-            greatest(p.batch_size, limited.rate),
-            p.permits + limited.rate * extract(epoch from clock_timestamp() - p.permits_at)) end as bucket,
+          case when pace.rate is not null then least(
+            greatest(p.batch_size, pace.rate),
+            p.permits + pace.rate * extract(epoch from clock_timestamp() - p.permits_at)) end as bucket,
           case
             when p.paused_until > clock_timestamp() or p.probe_until > clock_timestamp() then 0
             else least(
@@ -69,8 +88,10 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
               1000000)
           end as free
         from research_providers p
-        cross join lateral (select least(p.adapted_rate, p.rate_per_second) as rate) limited
-        where p.id = any(${providers.map((provider) => provider.id)}::uuid[])
+        cross join lateral (select least(p.adapted_rate, p.rate_per_second) as rate) pace
+        -- One that has got limits since we looked is left for the next claim, which locks it.
+        where p.id = any(${locked.map((provider) => provider.id)}::uuid[])
+          or (p.id = any(${unlimited.map((provider) => provider.id)}::uuid[]) and not (${limited}))
       ), waiting as (
         select id, provider_id, priority, run_at from research_jobs
         where id = any(${jobIds}::uuid[]) and status = 'queued'
