@@ -55,10 +55,11 @@ function collect(body: Readable, parts: Uint8Array[], maxBytes: number): Promise
     });
     body.on('end', resolve);
     body.on('error', reject);
-    // Comes last, and alone where a connection was cut without an error.
-    body.on('close', () =>
-      reject(Object.assign(new Error('cut off'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })),
-    );
+    // Where a connection was cut without an error this is all that comes.
+    body.on('close', () => {
+      if (!body.readableEnded)
+        reject(Object.assign(new Error('cut off'), { code: 'ERR_STREAM_PREMATURE_CLOSE' }));
+    });
   });
 }
 

@@ -1,8 +1,8 @@
+import { Webhook } from 'standardwebhooks';
 import { type Dispatcher, request } from 'undici';
 import { readBody } from '../http/body.ts';
 import { maxExchangeMs } from '../http/guard.ts';
 import type { RateLimit } from '../http/rate-limit.ts';
-import { sign } from '../http/sign.ts';
 import { within } from '../http/within.ts';
 import { type Headers, type Reading, readFailure, readHead, readSuccess } from './answer.ts';
 import type { Ask } from './claim.ts';
@@ -55,7 +55,7 @@ async function exchange(
       'user-agent': 'aim-for-leads',
       'webhook-id': ask.id,
       'webhook-timestamp': String(Math.floor(sentAt.getTime() / 1000)),
-      'webhook-signature': sign(ask.provider.secret, ask.id, sentAt, body),
+      'webhook-signature': new Webhook(ask.provider.secret).sign(ask.id, sentAt, body),
     },
     body,
     signal,
