@@ -1451,7 +1451,7 @@ begin
   for day in select generate_series(current_date, current_date + days_ahead, interval '1 day')::date loop
     name := 'changes_' || to_char(day, 'YYYYMMDD');
     continue when to_regclass(format('aim.%I', name)) is not null;
-    execute format('create table aim.%I (like public.changes including defaults including constraints)', name);
+    execute format('create table aim.%I (like public.changes including defaults including constraints including storage)', name);
     execute format(
       'with moved as (delete from aim.changes_default where at >= %L and at < %L returning *) insert into aim.%I select * from moved',
       day, day + 1, name);
@@ -1636,12 +1636,13 @@ begin
   case tg_op
     when 'INSERT' then
       insert into changes (user_id, campaign_id, entity, op, ids)
-      select n.user_id, n.campaign_id, tg_argv[0], case tg_argv[0] when 'job' then 'queued' else 'insert' end, array_agg(n.id)
+      select g.user_id, g.campaign_id, tg_argv[0], case tg_argv[0] when 'job' then 'queued' else 'insert' end, g.ids
       from (
-        select user_id, campaign_id, id, (row_number() over () - 1) / 1000 as part from after
-      ) n
-      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
-      group by n.user_id, n.campaign_id, n.part;
+        select n.user_id, n.campaign_id, array_agg(n.id) as ids
+        from (select user_id, campaign_id, id, (row_number() over () - 1) / 1000 as part from after) n
+        group by n.user_id, n.campaign_id, n.part
+      ) g
+      where exists (select from campaigns c where c.id = g.campaign_id and not c.archived and c.deleted_at is null);
     when 'UPDATE' then
       -- Feeding and claiming, the most frequent of all, end nothing and begin nothing anew.
       if not exists (select from after where status in ('completed', 'failed', 'cancelled'))
@@ -1649,26 +1650,29 @@ begin
         return null;
       end if;
       insert into changes (user_id, campaign_id, entity, op, ids)
-      select n.user_id, n.campaign_id, tg_argv[0], n.status, array_agg(n.id)
+      select g.user_id, g.campaign_id, tg_argv[0], g.status, g.ids
       from (
-        select a.user_id, a.campaign_id, a.status, a.id,
-          (row_number() over () - 1) / 1000 as part
-        from after a join before b on b.id = a.id
-        where a.status <> b.status and (
-          a.status in ('completed', 'failed', 'cancelled')
-          or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
-        )
-      ) n
-      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
-      group by n.user_id, n.campaign_id, n.status, n.part;
+        select n.user_id, n.campaign_id, n.status, array_agg(n.id) as ids
+        from (
+          select a.user_id, a.campaign_id, a.status, a.id, (row_number() over () - 1) / 1000 as part
+          from after a join before b on b.id = a.id
+          where a.status <> b.status and (
+            a.status in ('completed', 'failed', 'cancelled')
+            or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
+          )
+        ) n
+        group by n.user_id, n.campaign_id, n.status, n.part
+      ) g
+      where exists (select from campaigns c where c.id = g.campaign_id and not c.archived and c.deleted_at is null);
     when 'DELETE' then
       insert into changes (user_id, campaign_id, entity, op, ids)
-      select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
+      select g.user_id, g.campaign_id, tg_argv[0], 'delete', g.ids
       from (
-        select user_id, campaign_id, id, (row_number() over (partition by campaign_id) - 1) / 1000 as part from before
-      ) n
-      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
-      group by n.user_id, n.campaign_id, n.part;
+        select n.user_id, n.campaign_id, array_agg(n.id) as ids
+        from (select user_id, campaign_id, id, (row_number() over () - 1) / 1000 as part from before) n
+        group by n.user_id, n.campaign_id, n.part
+      ) g
+      where exists (select from campaigns c where c.id = g.campaign_id and not c.archived and c.deleted_at is null);
   end case;
   return null;
 end
