@@ -16,6 +16,7 @@ import {
   saveRun,
 } from './nightly/run.ts';
 import { startArchive } from './start.ts';
+import { reserveMs } from './step.ts';
 import { type ArchiveDeps, finish } from './work.ts';
 
 /** What is left for handing over, or for the end. */
@@ -83,7 +84,8 @@ function reasonToStop(run: Run, moved: number, invocationsAtMost: number): strin
 /** @returns whether nothing is left to do, and how much was done: rows, campaigns, and campaigns looked at */
 async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
   const { db } = deps;
-  const hasTime = () => remainingMs() > marginMs;
+  // Whoever is given a budget begins nothing in its last seconds: what is not done by then is no reason to call it stuck.
+  const hasTime = () => remainingMs() > marginMs + reserveMs;
   const budget = { remainingMs: () => Math.max(0, remainingMs() - marginMs) };
   let moved = 0;
 

@@ -45,7 +45,7 @@ export interface Step {
 }
 
 /** No transaction is begun that the time left may be too short for. */
-const reserveMs = 5_000;
+export const reserveMs = 5_000;
 const statisticsMs = 3_000;
 /** Deadlocks and lock timeouts in a row that are no reason to stop. */
 const patience = 3;
