@@ -53,7 +53,8 @@ async function attempt(
       const slice = await finish(deps, archiveId, task.task, { remainingMs });
       rows += slice.rows;
       if (slice.done) {
-        await note(deps.db, task, rows, deps.clock() - startedAt);
+        const whole = slice.whole ?? { rows, ms: deps.clock() - startedAt };
+        await note(deps.db, task, whole.rows, whole.ms);
         return { done: true, rows, moved: rows };
       }
       if (remainingMs() <= 0 || slice.rows === 0) return { done: false, rows, moved: rows };

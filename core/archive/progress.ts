@@ -22,6 +22,8 @@ export interface Progress {
   lost: Record<string, string[]>;
   /** Spent moving, waits between transactions included. */
   ms: number;
+  /** Of the policy that wanted it; none when somebody asked for it. */
+  reason?: 'idle' | 'ended' | 'closed';
 }
 
 export const none: Totals = {

@@ -3,7 +3,7 @@ import { type Fragment, sql } from '../db/sql.ts';
 import { AimError, Conflict, NotFound } from '../errors.ts';
 import { type ArchivedTable, archivedTables, entityOf, ofJobs } from './chunk.ts';
 import { type Column, columnsOf, list, restoring } from './columns.ts';
-import { begun, type Progress } from './progress.ts';
+import { begun, type Progress, sum } from './progress.ts';
 import type { Started } from './start.ts';
 import {
   type Deps,
@@ -85,10 +85,11 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       else await saveProgress(tx, archiveId, progress);
       return step;
     });
-    for (const { moved, omitted, lost } of ended) {
-      deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
-    }
-    return ran;
+    const whole = ended.at(-1);
+    if (!whole) return ran;
+    const { moved, omitted, lost, ms } = whole;
+    deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
+    return { ...ran, whole: { rows: sum(moved), ms } };
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;

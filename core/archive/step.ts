@@ -24,6 +24,8 @@ export interface Ran {
   done: boolean;
   /** Moved by this run. */
   rows: number;
+  /** Moved by all runs together, and the time it took; only of the run that came to the end. */
+  whole?: { rows: number; ms: number };
 }
 
 export interface Held {

@@ -226,7 +226,7 @@ test('an empty campaign goes into the archive and comes back', async () => {
   const campaignId = await aCampaign(db, tenantId);
   await archived(db, tenantId, campaignId);
   expect((await getArchive(api(), tenantId, campaignId)).state).toBe('archived');
-  expect(await restored(db, tenantId, campaignId)).toEqual({ done: true, rows: 0 });
+  expect(await restored(db, tenantId, campaignId)).toMatchObject({ done: true, rows: 0 });
 });
 
 test('rows of a megabyte each are moved a few at a time', async () => {

@@ -171,6 +171,10 @@ test('idle campaigns end archived, over as many calls as it takes, and the night
   expect(events.map(({ campaignId }: { campaignId: string }) => campaignId).toSorted()).toEqual(
     [large, bad, ...small].toSorted(),
   );
+  // The large one needed several calls: its rows are counted once, and why it was archived is not forgotten.
+  expect(events).toContainEqual(
+    expect.objectContaining({ campaignId: large, outcome: 'done', reason: 'idle', rows: 30_000 }),
+  );
   expect((await stranger.get('/v1/archives/events')).body.data).toEqual([]);
   expect(await until(() => night.lines().some(({ message }) => message === 'archive.run'), 5_000)).toBe(true);
   const reports = night.lines().filter(({ message }) => message === 'archive.run');
