@@ -63,7 +63,7 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
   const columns = new Map<ArchivedTable, Column[]>();
   const ended: Progress[] = [];
   try {
-    const ran = await repeat(deps, options, async (tx, { chunks, ms }) => {
+    const ran = await repeat(deps, options, async (tx, { chunks, elapsedMs }) => {
       // First, as whoever deletes the campaign does.
       await tx.query(
         sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`,
@@ -72,15 +72,17 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       // Gone: another runner has finished.
       if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
       const progress = isBegun(held.progress) ? held.progress : begun('companies', held.totals);
-      progress.ms += Math.round(ms);
       if (!progress.verified) {
         await verify(tx, held, progress);
+        progress.ms += elapsedMs();
+        progress.verifyMs = progress.ms;
         await saveProgress(tx, archiveId, progress);
         return { kind: 'verify', rows: 0, chunks: 0, done: false };
       }
       const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
       columns.set(progress.table, known);
       const step = await restore(tx, held, progress, known, chunks);
+      progress.ms += elapsedMs();
       if (step.done) ended.push(progress);
       else await saveProgress(tx, archiveId, progress);
       return step;

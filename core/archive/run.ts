@@ -33,14 +33,16 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
   let { rowsPerChunk = maxRowsPerChunk } = options;
   const ended: Progress[] = [];
   const columns = new Map<ArchivedTable, Column[]>();
-  const step = async (tx: Db, { chunks, ms }: { chunks: number; ms: number }): Promise<Step> => {
+  const step = async (
+    tx: Db,
+    { chunks, elapsedMs }: Parameters<Parameters<typeof repeat>[2]>[1],
+  ): Promise<Step> => {
     const held = await holdArchive(tx, archiveId);
     if (!held) throw new NotFound('archive', archiveId);
     if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
     const progress = isBegun(held.progress)
       ? held.progress
       : { ...begun('late_results', await expect(tx, held)), ...held.progress };
-    progress.ms += Math.round(ms);
     const kind = progress.table;
     const known = columns.get(kind) ?? (await columnsOf(tx, kind));
     columns.set(kind, known);
@@ -48,6 +50,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     progress.moved[entityOf[kind]] += moved.rows;
     progress.after = moved.after ?? progress.after;
     progress.number += moved.chunks;
+    progress.ms += elapsedMs();
     const done = moved.isLast && (await turn(tx, held, progress));
     if (done) ended.push(progress);
     else await saveProgress(tx, archiveId, progress);

@@ -1,7 +1,8 @@
+import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { Conflict, NotFound } from '../errors.ts';
-import type { Archive, Progress } from './progress.ts';
+import type { Progress } from './progress.ts';
 
 const jobsPerChunk = 1_000;
 /** A batch that grows while its jobs are cancelled is given up after so many rounds. */
