@@ -48,6 +48,7 @@ export class AimForLeads implements INodeType {
         noDataExpression: true,
         options: [
           { name: 'Archive', value: 'archive' },
+          { name: 'Archive Policy', value: 'archivePolicy' },
           { name: 'Contact', value: 'contact' },
           { name: 'Erasure', value: 'erasure' },
           { name: 'Job', value: 'job' },

@@ -323,6 +323,27 @@ describe('Export', () => {
   });
 });
 
+test('the policy is set as a whole and shown again; what makes no sense is refused before it is sent', async () => {
+  const policy = (parameters: Given['parameters']) => run({ resource: 'archivePolicy', ...parameters });
+  const rules = { idleDays: 90, closed: true, retentionDays: 730 };
+  const set = { ...rules, endedDays: null };
+  expect(await policy({ operation: 'set', rules })).toEqual([expect.objectContaining(set)]);
+  expect(await policy({ operation: 'get' })).toEqual([expect.objectContaining(set)]);
+  expect(await policy({ operation: 'set', rules: {} })).toEqual([
+    expect.objectContaining({ idleDays: null, endedDays: null, closed: false, retentionDays: null }),
+  ]);
+  at.asked.length = 0;
+  await expect(policy({ operation: 'set', rules: { idleDays: 0 } })).rejects.toThrow('Idle For must be');
+  expect(at.asked).toEqual([]);
+});
+
+test('what was done is reported, the newest first', async () => {
+  const id = await anArchive();
+  const [newest, ...others] = await run({ operation: 'getManyEvents', limit: 2 });
+  expect(newest).toMatchObject({ campaignId: id, action: 'archive', outcome: 'done', reason: 'asked' });
+  expect(others).toHaveLength(1);
+});
+
 describe('Erasure', () => {
   test('a person is forgotten, archives included, and the erasure says in how many rows', async () => {
     const archive = await anArchive(5);

@@ -10,7 +10,7 @@ import { type ApiAnswer, errorCode, isObject, networkError, nodeError, problemEr
 export type Caller = IExecuteFunctions | ILoadOptionsFunctions;
 
 export interface ApiRequest {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'PUT';
   /** After the base URL, from /v1 on. */
   path: string;
   query?: IDataObject;
@@ -78,7 +78,7 @@ async function ask(
   asked: ApiRequest & { bytes?: boolean },
   isWanted: (answer: ApiAnswer) => boolean,
 ): Promise<ApiAnswer> {
-  const isRepeatable = asked.method === 'GET' || asked.idempotencyKey !== undefined;
+  const isRepeatable = asked.method !== 'POST' || asked.idempotencyKey !== undefined;
   for (let tries = 1; ; tries++) {
     const mayRepeat = isRepeatable && tries < maxTries && !isCancelled(this);
     let answer: ApiAnswer;

@@ -6,6 +6,7 @@ import * as get from './get';
 import * as getMany from './getMany';
 import * as getManyCompanies from './getManyCompanies';
 import * as getManyContacts from './getManyContacts';
+import * as getManyEvents from './getManyEvents';
 import * as restore from './restore';
 import * as search from './search';
 
@@ -16,6 +17,7 @@ export const operations: Record<string, Operation> = {
   getMany,
   getManyCompanies,
   getManyContacts,
+  getManyEvents,
   restore,
   search,
 };
@@ -33,6 +35,7 @@ export const menu: INodeProperties = {
     getMany.option,
     getManyCompanies.option,
     getManyContacts.option,
+    getManyEvents.option,
     restore.option,
     search.option,
   ],
