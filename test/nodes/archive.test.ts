@@ -327,13 +327,13 @@ test('the policy is set as a whole and shown again; what makes no sense is refus
   const policy = (parameters: Given['parameters']) => run({ resource: 'archivePolicy', ...parameters });
   const rules = { idleDays: 90, closed: true, retentionDays: 730 };
   const set = { ...rules, endedDays: null };
-  expect(await policy({ operation: 'set', rules })).toEqual([expect.objectContaining(set)]);
+  expect(await policy({ operation: 'set', options: rules })).toEqual([expect.objectContaining(set)]);
   expect(await policy({ operation: 'get' })).toEqual([expect.objectContaining(set)]);
-  expect(await policy({ operation: 'set', rules: {} })).toEqual([
+  expect(await policy({ operation: 'set', options: {} })).toEqual([
     expect.objectContaining({ idleDays: null, endedDays: null, closed: false, retentionDays: null }),
   ]);
   at.asked.length = 0;
-  await expect(policy({ operation: 'set', rules: { idleDays: 0 } })).rejects.toThrow('Idle For must be');
+  await expect(policy({ operation: 'set', options: { idleDays: 0 } })).rejects.toThrow('Idle For must be');
   expect(at.asked).toEqual([]);
 });
 

@@ -26,8 +26,8 @@ export const fields: INodeProperties[] = [
     displayOptions: { show },
   },
   {
-    displayName: 'Archive',
-    name: 'rules',
+    displayName: 'Rules',
+    name: 'options',
     type: 'collection',
     placeholder: 'Add rule',
     default: {},
@@ -69,7 +69,7 @@ export const fields: INodeProperties[] = [
 ];
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
-  const rules = this.getNodeParameter('rules', itemIndex, {});
+  const rules = this.getNodeParameter('options', itemIndex, {});
   const days = (name: string, title: string): number | null => {
     if (rules[name] === undefined) return null;
     const value = Number(rules[name]);
