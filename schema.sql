@@ -695,8 +695,8 @@ create table research_batches (
   constraint research_batches_check2 CHECK (((expanded_to_created_at IS NULL) = (expanded_to_id IS NULL))),
   constraint research_batches_kind_check CHECK ((kind ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
   constraint research_batches_priority_check CHECK (((priority >= 0) AND (priority <= 9))),
-  constraint research_batches_resume CHECK ((((resume_url IS NULL) = (resume_state = 'none'::text)) AND ((resume_state = 'due'::text) = (resume_at IS NOT NULL)) AND ((resume_state <> 'waiting'::text) OR (status = 'open'::text)) AND (resume_attempts >= 0))),
-  constraint research_batches_resume_delivery CHECK ((((resume_state = 'due'::text) = (resume_feed_at IS NOT NULL)) AND ((resume_lease_id IS NULL) = (resume_lease_until IS NULL)) AND ((resume_lease_id IS NULL) OR (resume_state = 'due'::text)) AND ((resume_by IS NULL) OR (resume_url IS NOT NULL)) AND ((resume_state <> 'failed'::text) OR (resume_error IS NOT NULL)) AND (resume_gone_count >= 0) AND (length(resume_error) <= 500))),
+  constraint research_batches_resume CHECK ((((resume_url IS NULL) OR (resume_state <> 'none'::text)) AND ((resume_url IS NOT NULL) OR (resume_state = ANY (ARRAY['none'::text, 'done'::text, 'failed'::text]))) AND ((resume_state = 'due'::text) = (resume_at IS NOT NULL)) AND ((resume_state <> 'waiting'::text) OR (status = 'open'::text)) AND (resume_attempts >= 0))),
+  constraint research_batches_resume_delivery CHECK ((((resume_state = 'due'::text) = (resume_feed_at IS NOT NULL)) AND ((resume_lease_id IS NULL) = (resume_lease_until IS NULL)) AND ((resume_lease_id IS NULL) OR (resume_state = 'due'::text)) AND ((resume_by IS NULL) OR (resume_state <> 'none'::text)) AND ((resume_state <> 'failed'::text) OR (resume_error IS NOT NULL)) AND (resume_gone_count >= 0) AND (length(resume_error) <= 500))),
   constraint research_batches_resume_state CHECK ((resume_state = ANY (ARRAY['none'::text, 'waiting'::text, 'due'::text, 'done'::text, 'failed'::text]))),
   constraint research_batches_resume_url CHECK (((length(resume_url) <= 4000) AND (resume_url ~ '^https?://'::text))),
   constraint research_batches_status_check CHECK ((status = ANY (ARRAY['open'::text, 'completed'::text, 'cancelled'::text]))),
@@ -719,6 +719,7 @@ create policy worker on research_batches for all to aim_worker using (true) with
 grant delete, insert, select, update on research_batches to aim_api;
 grant select, update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -1201,6 +1202,17 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.forget_resume_url()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+  new.resume_url := null;
+  return new;
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.guard_archived()
  RETURNS trigger

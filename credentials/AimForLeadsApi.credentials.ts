@@ -38,7 +38,8 @@ export class AimForLeadsApi implements ICredentialType {
       default: '',
       required: true,
       placeholder: 'afl_…',
-      description: 'A key with the scopes read and research. It is shown once, when it is made.',
+      description:
+        'A key with the scopes read and research, and write for archives. It is shown once, when it is made.',
     },
   ];
 

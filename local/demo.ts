@@ -2,17 +2,18 @@ import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildLambdas } from '../scripts/build.ts';
 import { type Api, apiClient } from './api.ts';
+import { archiveAndRestore } from './demo/archive.ts';
 import { importCsv } from './demo/import.ts';
 import { type BatchState, follow } from './demo/progress.ts';
-import { report } from './demo/report.ts';
+import { report, whereToLook } from './demo/report.ts';
 import { sampleProviderName, startSampleProvider } from './sample-provider.ts';
 import { root } from './stack/paths.ts';
 import { stopOnSignals } from './stack/shutdown.ts';
 import { startStack } from './stack/stack.ts';
 
 /**
- * `npm run demo [-- --csv FILE --data DIR]`: from a list of companies to researched companies, on this machine. Exits
- * with 1 when anything was lost, came twice, or did not end.
+ * `npm run demo [-- --csv FILE --data DIR]`: from a list of companies to researched companies, into the archive and back,
+ * on this machine. Exits with 1 when anything was lost, came twice, changed on the way, or did not end.
  */
 const { values } = parseArgs({ options: { csv: { type: 'string' }, data: { type: 'string' } } });
 const from = process.env.INIT_CWD ?? process.cwd();
@@ -63,7 +64,11 @@ async function demo(): Promise<boolean> {
     `\nResearch of ${batch.accepted} companies by "${sampleProviderName}": 10 an ask, at most ${concurrency} at a time; it answers late, and not always.`,
   );
   const ended = await follow(api, batch.batchId);
-  return report({ stack, home, campaignId: campaign.id, batchId: batch.batchId, imported, ended });
+  const isWhole = await report({ stack, campaignId: campaign.id, batchId: batch.batchId, imported, ended });
+  await provider.stop();
+  const isBack = await archiveAndRestore(api, { databaseUrl: stack.databaseUrl, campaignId: campaign.id });
+  whereToLook({ home, batchId: batch.batchId });
+  return isWhole && isBack;
 }
 
 /** Their jobs are older and share the provider, so they come first. */

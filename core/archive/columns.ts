@@ -13,8 +13,11 @@ const plainTypes =
   /^(uuid|text|boolean|smallint|integer|bigint|numeric.*|real|double precision|character.*|bytea|date|timestamp.*)$/;
 export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
-/** The same for all rows of an archive, or made anew: not kept. */
-const left = ['user_id', 'campaign_id', 'search_vector'];
+/**
+ * Not kept: what is the same for all rows of an archive, what is made anew, and the URL that resumes an execution for
+ * whoever knows it. No batch in an archive has a resume that is still due.
+ */
+const left = ['user_id', 'campaign_id', 'search_vector', 'resume_url'];
 
 /** What can be written, the key first. */
 export async function columnsOf(db: Db, table: ArchivedTable): Promise<Column[]> {
@@ -51,7 +54,9 @@ export interface Restoring {
 /** From the columns of a chunk to those of the table: new ones take their default, dropped ones go to `attributes`. */
 export function restoring(kept: Column[], now: Column[]): Restoring {
   const places = new Map(kept.map((column, index) => [column.name, { column, index }]));
-  const dropped = kept.filter((column) => !now.some(({ name }) => name === column.name));
+  const dropped = kept.filter(
+    (column) => !left.includes(column.name) && !now.some(({ name }) => name === column.name),
+  );
   const attributes = now.some(({ name, type }) => name === 'attributes' && type === 'jsonb');
   const names: Fragment[] = [];
   const values: Fragment[] = [];

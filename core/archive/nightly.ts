@@ -16,6 +16,7 @@ import {
   saveRun,
 } from './nightly/run.ts';
 import { startArchive } from './start.ts';
+import { type Ran, reserveMs } from './step.ts';
 import { type ArchiveDeps, finish } from './work.ts';
 
 /** What is left for handing over, or for the end. */
@@ -83,21 +84,22 @@ function reasonToStop(run: Run, moved: number, invocationsAtMost: number): strin
 /** @returns whether nothing is left to do, and how much was done: rows, campaigns, and campaigns looked at */
 async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
   const { db } = deps;
-  const hasTime = () => remainingMs() > marginMs;
+  // Whoever is given a budget begins nothing in its last seconds: what is not done by then is no reason to call it stuck.
+  const hasTime = () => remainingMs() > marginMs + reserveMs;
   const budget = { remainingMs: () => Math.max(0, remainingMs() - marginMs) };
   let moved = 0;
 
   /** @returns whether it ended, well or not; without an end it is taken up again later */
   const attempt = async (
     what: Pick<Outcome, 'tenantId' | 'action' | 'reason'> & { id: string },
-    act: () => Promise<{ done: boolean; rows: number }>,
+    act: () => Promise<Ran>,
   ): Promise<boolean> => {
     await checkLease(db, run);
     const startedAt = deps.clock();
     const { id: campaignId, ...rest } = what;
     const outcome = (rows: number) => ({ ...rest, campaignId, rows, ms: deps.clock() - startedAt });
     try {
-      const { done, rows } = await act();
+      const { done, rows, whole } = await act();
       moved += rows;
       if (!done && hasTime())
         throw new AimError('it cannot go on; another holds it', { code: 'blocked', status: 409 });
@@ -105,7 +107,7 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
         await saveRun(db, run, { after: run.after, rows });
         return false;
       }
-      await note(db, run, outcome(rows));
+      await note(db, run, { ...outcome(rows), whole });
     } catch (error) {
       if (error instanceof LeaseLost) throw error;
       const failure = failureOf(error);
@@ -117,10 +119,10 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
   };
 
   for (let left = await unfinished(db, run); left.length > 0; left = await unfinished(db, run)) {
-    for (const { id, tenantId, state } of left) {
+    for (const { id, tenantId, state, reason } of left) {
       if (!hasTime()) return { done: false, moved };
       const action = state === 'archiving' ? 'archive' : 'restore';
-      const what = { id, tenantId, action, reason: 'asked' } as const;
+      const what = { id, tenantId, action, reason } as const;
       if (!(await attempt(what, () => finish(deps, id, action, budget)))) return { done: false, moved };
     }
   }
@@ -137,7 +139,7 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
     for (const { id, tenantId, reason, place: own } of due) {
       if (!hasTime()) return { done: false, moved };
       const ended = await attempt({ id, tenantId, action: 'archive', reason }, async () => {
-        await startArchive(db, tenantId, id, { cancelOpenJobs: false });
+        await startArchive(db, tenantId, id, { cancelOpenJobs: false, reason });
         return finish(deps, id, 'archive', budget);
       });
       run.after = own;

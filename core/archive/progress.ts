@@ -1,6 +1,4 @@
-import type { Db } from '../db/connect.ts';
-import { sql } from '../db/sql.ts';
-import { NotFound } from '../errors.ts';
+import type { Archive } from '../contract/archives.ts';
 import { type ArchivedTable, archivedTables, entityOf } from './chunk.ts';
 import type { Position } from './page.ts';
 
@@ -20,8 +18,12 @@ export interface Progress {
   omitted: Partial<Totals>;
   /** Columns that no longer exist, by table. */
   lost: Record<string, string[]>;
-  /** Spent moving, waits between transactions included. */
+  /** Spent on it, waits between transactions included, pauses between invocations not. */
   ms: number;
+  /** Of a restore: what of it was spent on looking at all chunks first. */
+  verifyMs?: number;
+  /** Of the policy that wanted it; none when somebody asked for it. */
+  reason?: 'idle' | 'ended' | 'closed';
 }
 
 export const none: Totals = {
@@ -47,76 +49,59 @@ export const begun = (table: ArchivedTable, expected: Totals): Progress => ({
   ms: 0,
 });
 
-export interface Archive {
-  id: string;
-  campaignId: string;
-  name: string;
-  state: 'archiving' | 'archived' | 'restoring';
-  /** Moved by what is going on, or by the archiving once that is done. */
-  rowsMoved: number;
-  /** An estimate until the archive is complete. */
-  rowsTotal: number;
-  /** Null before the first rows and once nothing is moving. */
-  rowsPerSecond: number | null;
-  secondsLeft: number | null;
-  /** Null until the archive is complete. */
-  totals: Totals | null;
-  archivedAt: string | null;
-  createdAt: string;
-  updatedAt: string;
-}
-
-interface Row {
-  id: string;
-  name: string;
-  state: Archive['state'];
-  totals: Totals;
-  progress: Partial<Progress>;
-  archivedAt: string | null;
-  createdAt: string;
-  updatedAt: string;
-}
-
 export const sum = (totals: Partial<Totals>): number =>
   Object.values(totals).reduce((all, count) => all + count, 0);
 
-/** What an archive holds, and how far it is while it is made or restored. @throws NotFound */
-export async function getArchive(db: Db, tenantId: string, id: string): Promise<Archive> {
-  const [row] = await db.query<Row>(sql('archive.get')`
-    select a.id, a.name, a.state, a.totals, a.progress, a.archived_at as "archivedAt",
-      a.created_at as "createdAt", a.updated_at as "updatedAt"
-    from archived_campaigns a
-    where a.id = ${id} and a.user_id = ${tenantId}`);
-  if (!row) throw new NotFound('archive', id);
-  return describe(row);
+/** A row of `archived_campaigns` as it is kept. */
+export interface Kept
+  extends Omit<Archive, 'rowsMoved' | 'rowsTotal' | 'rowsPerSecond' | 'secondsLeft' | 'totals'> {
+  totals: Partial<Totals>;
+  progress: Partial<Progress>;
+  /** A worker was seen a moment ago. */
+  isMoving: boolean;
 }
 
-function describe({ progress, totals, ...row }: Row): Archive {
+/** What an archive holds, and how far it is while it is made or restored. */
+export function describe({ totals, progress, isMoving, ...row }: Kept): Archive {
   const isArchived = row.state === 'archived';
-  const moved = progress.moved ?? none;
-  const rowsMoved = isArchived ? sum(totals) : sum(moved);
-  const rowsTotal = isArchived ? rowsMoved : estimate(progress, row.state);
-  const ms = progress.ms ?? 0;
-  const rate = !isArchived && rowsMoved > 0 && ms > 0 ? (rowsMoved / ms) * 1000 : null;
+  const rowsMoved = isArchived ? sum(totals) : sum(progress.moved ?? {});
+  const rowsTotal = isArchived ? rowsMoved : expectedRows(row.state, totals, progress);
+  const rate = isArchived || !isMoving ? null : rowsPerSecond(rowsMoved, progress);
   return {
     ...row,
-    campaignId: row.id,
     rowsMoved,
     rowsTotal,
     rowsPerSecond: rate === null ? null : Math.round(rate),
-    secondsLeft: rate === null ? null : Math.ceil((rowsTotal - rowsMoved) / rate),
+    secondsLeft: rate === null || rowsTotal === null ? null : Math.ceil((rowsTotal - rowsMoved) / rate),
     totals: row.archivedAt === null ? null : totals,
   };
 }
 
-/** A table that is through has what was moved; of another, what is expected, or more when more has come. */
-function estimate(progress: Partial<Progress>, state: Archive['state']): number {
-  const { moved = none, expected = none, table } = progress;
+/** Over the time in which rows moved: neither pauses between invocations nor the look at all chunks count. */
+function rowsPerSecond(rowsMoved: number, { ms = 0, verifyMs = 0 }: Partial<Progress>): number | null {
+  const movingMs = ms - verifyMs;
+  return rowsMoved > 0 && movingMs > 0 ? (rowsMoved / movingMs) * 1000 : null;
+}
+
+/** @returns null before the first transaction, which counts what there is */
+function expectedRows(
+  state: Archive['state'],
+  totals: Partial<Totals>,
+  { table, moved, expected, omitted = {} }: Partial<Progress>,
+): number | null {
+  if (table === undefined || moved === undefined || expected === undefined) {
+    return state === 'restoring' ? sum(totals) : null;
+  }
+  // A restore first walks over all tables to verify them.
+  if (sum(moved) === 0) return sum(expected);
   const order: readonly ArchivedTable[] =
     state === 'restoring' ? archivedTables.toReversed() : archivedTables;
-  const at = table === undefined ? 0 : order.indexOf(table);
+  const at = order.indexOf(table);
+  // A table that is through has what was moved; of another, what is expected, or more when more has come.
   return order.reduce((all, each, index) => {
     const entity = entityOf[each];
-    return all + (index < at ? moved[entity] : Math.max(moved[entity], expected[entity]));
+    return (
+      all + (index < at ? moved[entity] : Math.max(moved[entity], expected[entity] - (omitted[entity] ?? 0)))
+    );
   }, 0 as number);
 }

@@ -3,7 +3,7 @@ import { type Fragment, sql } from '../db/sql.ts';
 import { AimError, Conflict, NotFound } from '../errors.ts';
 import { type ArchivedTable, archivedTables, entityOf, ofJobs } from './chunk.ts';
 import { type Column, columnsOf, list, restoring } from './columns.ts';
-import { begun, type Progress } from './progress.ts';
+import { begun, type Progress, sum } from './progress.ts';
 import type { Started } from './start.ts';
 import {
   type Deps,
@@ -63,7 +63,7 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
   const columns = new Map<ArchivedTable, Column[]>();
   const ended: Progress[] = [];
   try {
-    const ran = await repeat(deps, options, async (tx, { chunks, ms }) => {
+    const ran = await repeat(deps, options, async (tx, { chunks, elapsedMs }) => {
       // First, as whoever deletes the campaign does.
       await tx.query(
         sql('restore.campaign')`select id from campaigns where id = ${archiveId} for no key update`,
@@ -72,23 +72,26 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       // Gone: another runner has finished.
       if (held?.state !== 'restoring' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
       const progress = isBegun(held.progress) ? held.progress : begun('companies', held.totals);
-      progress.ms += Math.round(ms);
       if (!progress.verified) {
         await verify(tx, held, progress);
+        progress.ms += elapsedMs();
+        progress.verifyMs = progress.ms;
         await saveProgress(tx, archiveId, progress);
         return { kind: 'verify', rows: 0, chunks: 0, done: false };
       }
       const known = columns.get(progress.table) ?? (await columnsOf(tx, progress.table));
       columns.set(progress.table, known);
       const step = await restore(tx, held, progress, known, chunks);
+      progress.ms += elapsedMs();
       if (step.done) ended.push(progress);
       else await saveProgress(tx, archiveId, progress);
       return step;
     });
-    for (const { moved, omitted, lost } of ended) {
-      deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
-    }
-    return ran;
+    const whole = ended.at(-1);
+    if (!whole) return ran;
+    const { moved, omitted, lost, ms } = whole;
+    deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
+    return { ...ran, whole: { rows: sum(moved), ms } };
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;

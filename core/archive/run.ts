@@ -11,7 +11,7 @@ import {
 } from './chunk.ts';
 import { type Column, columnsOf } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
-import { begun, none, type Progress, type Totals } from './progress.ts';
+import { begun, none, type Progress, sum, type Totals } from './progress.ts';
 import {
   type Deps,
   type Held,
@@ -31,14 +31,18 @@ import {
  */
 export async function runArchive(deps: Deps, archiveId: string, options: RunOptions): Promise<Ran> {
   let { rowsPerChunk = maxRowsPerChunk } = options;
-  const ended: Totals[] = [];
+  const ended: Progress[] = [];
   const columns = new Map<ArchivedTable, Column[]>();
-  const step = async (tx: Db, { chunks, ms }: { chunks: number; ms: number }): Promise<Step> => {
+  const step = async (
+    tx: Db,
+    { chunks, elapsedMs }: Parameters<Parameters<typeof repeat>[2]>[1],
+  ): Promise<Step> => {
     const held = await holdArchive(tx, archiveId);
     if (!held) throw new NotFound('archive', archiveId);
     if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
-    const progress = isBegun(held.progress) ? held.progress : begun('late_results', await expect(tx, held));
-    progress.ms += Math.round(ms);
+    const progress = isBegun(held.progress)
+      ? held.progress
+      : { ...begun('late_results', await expect(tx, held)), ...held.progress };
     const kind = progress.table;
     const known = columns.get(kind) ?? (await columnsOf(tx, kind));
     columns.set(kind, known);
@@ -46,8 +50,9 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     progress.moved[entityOf[kind]] += moved.rows;
     progress.after = moved.after ?? progress.after;
     progress.number += moved.chunks;
+    progress.ms += elapsedMs();
     const done = moved.isLast && (await turn(tx, held, progress));
-    if (done) ended.push(progress.moved);
+    if (done) ended.push(progress);
     else await saveProgress(tx, archiveId, progress);
     return { kind, rows: moved.rows, chunks: moved.chunks, done };
   };
@@ -57,8 +62,10 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     return true;
   };
   const ran = await repeat(deps, options, step, { again });
-  for (const totals of ended) deps.log.info('archive.archived', { archiveId, ...totals });
-  return ran;
+  const whole = ended.at(-1);
+  if (!whole) return ran;
+  deps.log.info('archive.archived', { archiveId, ...whole.moved });
+  return { ...ran, whole: { rows: sum(whole.moved), ms: whole.ms } };
 }
 
 /** An array of JSON ends at 256 MB; rows that compress well may be that much, though little is stored of them. */

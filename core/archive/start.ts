@@ -1,7 +1,8 @@
+import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { Conflict, NotFound } from '../errors.ts';
-import type { Archive } from './progress.ts';
+import type { Progress } from './progress.ts';
 
 const jobsPerChunk = 1_000;
 /** A batch that grows while its jobs are cancelled is given up after so many rounds. */
@@ -15,6 +16,7 @@ export interface Started {
 /**
  * Marks a campaign as archived; from then on nothing is written below it, and `runArchive` moves its rows. Begun again,
  * it answers the same. The archive has the campaign's id.
+ * @param reason which policy wants it; none: somebody asks for it
  * @param cancelOpenJobs ends what is open instead of refusing, in sets that commit on their own
  * @throws NotFound, and Conflict `open_jobs` with the count
  */
@@ -22,12 +24,12 @@ export async function startArchive(
   db: Db,
   tenantId: string,
   campaignId: string,
-  { cancelOpenJobs }: { cancelOpenJobs: boolean },
+  { cancelOpenJobs, reason }: { cancelOpenJobs: boolean; reason?: Progress['reason'] },
 ): Promise<Started> {
   for (let round = 1; ; round++) {
     if (cancelOpenJobs) await cancelAll(db, tenantId, campaignId);
     try {
-      return await db.transaction((tx) => mark(tx, tenantId, campaignId));
+      return await db.transaction((tx) => mark(tx, tenantId, campaignId, reason));
     } catch (error) {
       // Some came between the two: the campaign is not held while jobs are cancelled, for whoever settles one waits.
       const isOpen = error instanceof Conflict && error.code === 'open_jobs';
@@ -37,7 +39,12 @@ export async function startArchive(
 }
 
 /** Takes the campaign's key, so that a writer that came first has ended, and one that comes later sees the mark. */
-async function mark(tx: Db, tenantId: string, campaignId: string): Promise<Started> {
+async function mark(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  reason: Progress['reason'],
+): Promise<Started> {
   const [campaign] = await tx.query<{ archived: boolean }>(sql('archive.hold')`
     select archived from campaigns
     where id = ${campaignId} and user_id = ${tenantId} and deleted_at is null for update`);
@@ -47,8 +54,8 @@ async function mark(tx: Db, tenantId: string, campaignId: string): Promise<Start
   if (archive) return archive;
   await checkOpen(tx, campaignId);
   const [begun] = await tx.query<Started>(sql('archive.begin')`
-    insert into archived_campaigns (id, user_id, name, campaign, state, schema_version)
-    select id, user_id, name, to_jsonb(c), 'archiving', aim.schema_version() from campaigns c where id = ${campaignId}
+    insert into archived_campaigns (id, user_id, name, campaign, state, schema_version, progress)
+    select id, user_id, name, to_jsonb(c), 'archiving', aim.schema_version(), ${JSON.stringify({ reason })}::jsonb from campaigns c where id = ${campaignId}
     returning id as "archiveId", state`);
   await tx.query(sql('archive.mark')`
     update campaigns set archived = true, archived_at = now(), version = version + 1, updated_at = now()

@@ -1,7 +1,8 @@
+import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
 import { type Statement, sql } from '../db/sql.ts';
 import { type Pace, politePace } from './pace.ts';
-import type { Archive, Progress, Totals } from './progress.ts';
+import type { Progress, Totals } from './progress.ts';
 
 export interface Deps {
   /** As aim_worker: only that role passes the guard. */
@@ -24,6 +25,8 @@ export interface Ran {
   done: boolean;
   /** Moved by this run. */
   rows: number;
+  /** Moved by all runs together, and the time it took; only of the run that came to the end. */
+  whole?: { rows: number; ms: number };
 }
 
 export interface Held {
@@ -45,7 +48,7 @@ export interface Step {
 }
 
 /** No transaction is begun that the time left may be too short for. */
-const reserveMs = 5_000;
+export const reserveMs = 5_000;
 const statisticsMs = 3_000;
 /** Deadlocks and lock timeouts in a row that are no reason to stop. */
 const patience = 3;
@@ -80,24 +83,30 @@ const look: Statement = sql('archive.look')`
 
 /**
  * Does step after step, each in a transaction of its own, until done or out of time.
+ * @param step may ask once for the ms since the step before asked, to write them down with what it did
  * @param again asked about an error of a step: whether another try makes sense
  */
 export async function repeat(
   { db, clock, sleep }: Deps,
   { remainingMs, pace = politePace() }: RunOptions,
-  step: (tx: Db, options: { chunks: number; ms: number }) => Promise<Step>,
+  step: (tx: Db, options: { chunks: number; elapsedMs: () => number }) => Promise<Step>,
   { again = () => false }: { again?: (error: unknown) => boolean } = {},
 ): Promise<Ran> {
   let rows = 0;
-  // Of the transaction before, whose end it could not write down itself.
-  let ms = 0;
+  // A transaction cannot write down its own end: the next one counts it.
+  let markedAt = clock();
+  const elapsedMs = () => {
+    const since = markedAt;
+    markedAt = clock();
+    return Math.max(0, Math.round(markedAt - since));
+  };
   let seen = { at: clock(), transactions: 0 };
   let crossed = 0;
   while (remainingMs() > reserveMs) {
     const begun = clock();
     const { chunks } = pace;
     const moved = await db
-      .transaction((tx) => step(tx, { chunks, ms }))
+      .transaction((tx) => step(tx, { chunks, elapsedMs }))
       .catch((error: unknown) => {
         // It was rolled back, and nothing of it is left.
         if (isCrossed(error) && crossed++ < patience) return undefined;
@@ -121,7 +130,6 @@ export async function repeat(
     // Statistics come once a second: a span of at least so long.
     if (seen.transactions === 0 || looked.at - seen.at > statisticsMs) seen = looked;
     if (wait >= 1) await sleep(wait);
-    ms = clock() - begun;
   }
   return { done: false, rows };
 }

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import type { Log } from '../research/queue.ts';
 import { runRestore } from './restore.ts';
-import { runArchive } from './run.ts';
+import { type Ran, runArchive } from './run.ts';
 
 export interface ArchiveDeps {
   db: Db;
@@ -16,12 +16,12 @@ export async function finish(
   archiveId: string,
   action: 'archive' | 'restore',
   { remainingMs }: { remainingMs: () => number },
-): Promise<{ done: boolean; rows: number }> {
+): Promise<Ran> {
   const run = action === 'archive' ? runArchive : runRestore;
   let rows = 0;
   for (;;) {
     const slice = await run(deps, archiveId, { remainingMs });
     rows += slice.rows;
-    if (slice.done || slice.rows === 0 || remainingMs() <= 0) return { done: slice.done, rows };
+    if (slice.done || slice.rows === 0 || remainingMs() <= 0) return { ...slice, rows };
   }
 }

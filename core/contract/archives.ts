@@ -21,10 +21,15 @@ export const Archive = z
     id: Id.meta({ description: 'Of the campaign.' }),
     name: z.string(),
     state: z.enum(['archiving', 'archived', 'restoring']),
-    rowsMoved: Rows,
+    rowsMoved: Rows.meta({ description: 'Into the archive or, while restoring, out of it.' }),
     rowsTotal: Rows.nullable().meta({ description: 'null while it is not known yet.' }),
-    rowsPerSecond: z.number().min(0).nullable(),
+    rowsPerSecond: z.number().min(0).nullable().meta({
+      description: 'null while nothing moves, `secondsLeft` too.',
+    }),
     secondsLeft: z.number().min(0).nullable(),
+    totals: z.record(z.string(), Rows).nullable().meta({
+      description: 'What it holds, by kind of row; null until it is whole.',
+    }),
     archivedAt: Time.nullable(),
     createdAt: Time,
     updatedAt: Time,

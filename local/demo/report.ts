@@ -20,7 +20,6 @@ interface Totals {
 /** Prints what became of the batch, counted in the database. @returns whether nothing was lost and nothing came twice */
 export async function report(run: {
   stack: Stack;
-  home: string;
   campaignId: string;
   batchId: string;
   imported: Imported;
@@ -89,15 +88,18 @@ export async function report(run: {
     console.log(`
 From the database: ${totals.companies} companies, ${totals.jobs} jobs: ${totals.completed} completed, ${totals.failed} failed for good, ${totals.open} open
   lost: ${lost}   twice: ${twice}   results: ${totals.researched}   prospects: ${totals.prospects}
-  ${run.ended.seconds.toFixed(1)} s, ${(totals.jobs / run.ended.seconds).toFixed(0)} jobs/s, ${run.ended.retries} retries
-${good ? '' : '\nSOMETHING IS WRONG: see the numbers above and the logs.\n'}
-Where to look next:
-  npm start                          keeps the stack up, with URL, API key and curl lines
-  GET /v1/jobs?batchId=${run.batchId}
-  ${run.home}/log                    what each function logged
-  docs/nodes.md                      the same from n8n`);
+  ${run.ended.seconds.toFixed(1)} s, ${(totals.jobs / run.ended.seconds).toFixed(0)} jobs/s, ${run.ended.retries} retries${good ? '' : '\n\nSOMETHING IS WRONG: see the numbers above and the logs.'}`);
     return good;
   } finally {
     await db.close();
   }
+}
+
+export function whereToLook({ home, batchId }: { home: string; batchId: string }): void {
+  console.log(`
+Where to look next:
+  npm start                          keeps the stack up, with URL, API key and curl lines
+  GET /v1/jobs?batchId=${batchId}
+  ${`${home}/log`.padEnd(34)} what each function logged
+  docs/nodes.md                      the same from n8n`);
 }

@@ -12,8 +12,9 @@ import { startPostgres } from './postgres.ts';
 import { startQueue } from './queue.ts';
 import { createQueues, localCredentials, sqsClient } from './queues.ts';
 import { resendWaiting } from './resend.ts';
+import { schedule } from './schedule.ts';
 import { pollQueue } from './sqs-source.ts';
-import { type FunctionDefinition, readTemplate } from './template.ts';
+import { readTemplate } from './template.ts';
 
 /** Of a function without a concurrency of its own in serverless.yml. */
 const invocationsAtOnce = 10;
@@ -160,25 +161,4 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       stop,
     };
   }
-}
-
-/** Runs at once and then at its rate; a run that takes longer than that does not hold up the next. */
-function schedule(
-  definition: FunctionDefinition,
-  everySeconds: number,
-  invoke: Environments['invoke'],
-  failed: (error: Error, messages: number) => void,
-): () => Promise<void> {
-  let last: Promise<unknown> = Promise.resolve();
-  const tick = () => {
-    last = invoke({ source: 'aws.scheduler', resources: [definition.name] }).catch((error: Error) =>
-      failed(error, 0),
-    );
-  };
-  const timer = setInterval(tick, everySeconds * 1000);
-  tick();
-  return async () => {
-    clearInterval(timer);
-    await last;
-  };
 }

@@ -8,8 +8,10 @@ import {
   NodeConnectionTypes,
   NodeOperationError,
 } from 'n8n-workflow';
+import { FileItem } from './actions/operation';
 import { wake } from './actions/research/wait';
 import { resources } from './actions/resources';
+import { searchArchives } from './pickers/archive';
 import { searchCampaigns } from './pickers/campaign';
 import { searchProviders } from './pickers/provider';
 import { nodeError } from './transport/problem';
@@ -22,7 +24,7 @@ export class AimForLeads implements INodeType {
     group: ['transform'],
     version: 1,
     subtitle: '={{ $parameter["operation"] + ": " + $parameter["resource"] }}',
-    description: 'Read contacts and have companies researched, for ten of them or a million',
+    description: 'Read contacts, have companies researched and archive campaigns, for ten rows or a million',
     defaults: { name: 'Aim for Leads' },
     usableAsTool: true,
     inputs: [NodeConnectionTypes.Main],
@@ -45,7 +47,10 @@ export class AimForLeads implements INodeType {
         type: 'options',
         noDataExpression: true,
         options: [
+          { name: 'Archive', value: 'archive' },
+          { name: 'Archive Policy', value: 'archivePolicy' },
           { name: 'Contact', value: 'contact' },
+          { name: 'Erasure', value: 'erasure' },
           { name: 'Job', value: 'job' },
           { name: 'Research', value: 'research' },
         ],
@@ -58,7 +63,7 @@ export class AimForLeads implements INodeType {
     ],
   };
 
-  methods = { listSearch: { searchCampaigns, searchProviders } };
+  methods = { listSearch: { searchArchives, searchCampaigns, searchProviders } };
 
   /** Nothing is registered anywhere: the URL is that of the execution. */
   webhookMethods = {
@@ -86,8 +91,10 @@ export class AimForLeads implements INodeType {
           });
         }
         // A result counts only when it is whole: rows of an item that fails are never passed on.
-        for (const json of await operation.execute.call(this, itemIndex)) {
-          output.push({ json, pairedItem: { item: itemIndex } });
+        for (const row of await operation.execute.call(this, itemIndex)) {
+          const pairedItem = { item: itemIndex };
+          if (row instanceof FileItem) output.push({ json: row.json, binary: row.binary, pairedItem });
+          else output.push({ json: row, pairedItem });
         }
       } catch (thrown) {
         const error = nodeError(this.getNode(), thrown, itemIndex);

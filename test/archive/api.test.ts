@@ -1,7 +1,7 @@
 import { archiveWork } from '../../core/archive/on-demand.ts';
 import { ArchiveTask } from '../../core/archive/task.ts';
 import { sql } from '../../core/db/sql.ts';
-import { type Api, aClient, anApi, type Client } from '../api/client.ts';
+import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { tracesOf } from './traces.ts';
 
@@ -126,6 +126,28 @@ describe('an erasure', () => {
     await work();
     expect((await client.get(`/v1/erasures/${again.body.id}`)).body.counts).toEqual({ contacts: 1 });
   });
+});
+
+test('what asks twice is done once, and told of once', async () => {
+  const id = await aPerson('ann@known.example');
+  const ask = async (action: string, key: string) => {
+    const reply = await client.post(`/v1/campaigns/${id}/${action}`, {}, { 'idempotency-key': key });
+    expect(reply.status).toBe(202);
+    await work();
+  };
+  await ask('archive', 'one');
+  await ask('archive', 'one');
+  await ask('archive', 'another');
+  await ask('restore', 'two');
+  await ask('restore', 'two');
+  // The first request of all comes once more.
+  await ask('archive', 'one');
+  expect((await client.get(`/v1/campaigns/${id}`)).body).toMatchObject({ archived: false, contactsCount: 2 });
+  const events = (await client.get('/v1/archives/events')).body.data;
+  expect(events.map(({ action, outcome, rows }: Json) => [action, outcome, rows])).toEqual([
+    ['restore', 'done', 2],
+    ['archive', 'done', 2],
+  ]);
 });
 
 test('a campaign is closed and opened again by hand', async () => {

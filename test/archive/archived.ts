@@ -50,6 +50,11 @@ export async function archive(db: Db, tenantId: string, id: string): Promise<voi
       values: [id, table, tenantId],
     });
   }
+  await db.query(t`update archived_campaigns set totals = (
+      select jsonb_object_agg(case table_name when 'company_research' then 'research' when 'prospect_research' then 'prospects'
+        else table_name end, rows)
+      from (select table_name, sum(row_count) as rows from archive_chunks where archive_id = ${id} group by 1) counted)
+    where id = ${id}`);
   await db.query(t`delete from companies where campaign_id = ${id}`);
   await db.query(t`delete from contacts where campaign_id = ${id}`);
   await db.query(t`update campaigns set archived = true, archived_at = now() where id = ${id}`);

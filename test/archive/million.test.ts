@@ -112,7 +112,7 @@ test('20,000 contacts go into the archive while others read and write, and nobod
   // A deadlock would have ended one of them with an error.
   await Promise.all(users);
 
-  expect(ran).toEqual({ done: true, rows: contacts });
+  expect(ran).toMatchObject({ done: true, rows: contacts });
   const [counts] = await db.query<Record<string, number>>(sql('t')`
     select (select count(*) from contacts where campaign_id = ${campaignId}) as left,
       (select sum(jsonb_array_length(rows)) from archive_chunks where archive_id = ${campaignId})::bigint as kept,

@@ -2,7 +2,7 @@ import { csvCell } from '../../core/archive/read/export.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { anArchive } from './archived.ts';
+import { anArchive, archive } from './archived.ts';
 
 const t = sql('t');
 let db: TestDatabase;
@@ -140,6 +140,25 @@ test('an export is the whole table, part by part, as NDJSON and as CSV', async (
     'id,campaignId,companyId,fullName,email,title,phone,linkedin,attributes,version,createdAt,updatedAt',
   );
   expect(csv[1]).toContain('"{""n"":');
+});
+
+test('a part fits in an answer of a Lambda, which is JSON, however many quotes there are in it', async () => {
+  const campaignId = await client.campaign();
+  await db.query(t`insert into contacts (user_id, campaign_id, attributes)
+    select ${client.tenantId}, ${campaignId}, jsonb_build_object('text', repeat('"', 60000)) from generate_series(1, 40)`);
+  await archive(db, client.tenantId, campaignId);
+  for (const format of ['csv', 'ndjson']) {
+    let rows = 0;
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const reply = await client.get(
+        `/v1/archives/${campaignId}/export?format=${format}${cursor === '' ? '' : `&cursor=${cursor}`}`,
+      );
+      expect(Buffer.byteLength(JSON.stringify(reply.body))).toBeLessThan(6_000_000);
+      rows += reply.body.match(/\n/g)?.length ?? 0;
+      cursor = reply.headers.get('x-next-cursor');
+    }
+    expect(rows).toBe(format === 'csv' ? 41 : 40);
+  }
 });
 
 test.each([

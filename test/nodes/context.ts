@@ -6,7 +6,9 @@ import {
   NodeApiError,
 } from 'n8n-workflow';
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
-import type { FakeApi } from './api.ts';
+
+/** Where the API is, and a key for it. */
+type At = { url: string; key: string };
 
 /** As n8n makes it: what comes after the ? proves that it did. */
 export const resumeUrl = 'https://n8n.example/webhook-waiting/17?signature=0f%2Fe+1';
@@ -30,7 +32,7 @@ const node: INode = {
 };
 
 /** The part of n8n that the node uses, with its HTTP helper's ways: real requests, errors wrapped as n8n wraps them. */
-export function context(api: FakeApi, given: Given) {
+export function context(api: At, given: Given) {
   const { parameters, items = 1, executionId = '17', runIndex = 0 } = given;
   const hints: string[] = [];
   const sleeps: Date[] = [];
@@ -56,6 +58,11 @@ export function context(api: FakeApi, given: Given) {
       return (typeof value === 'function' ? value(itemIndex) : value) ?? fallback;
     },
     helpers: {
+      prepareBinaryData: async (bytes: Buffer, fileName?: string, mimeType?: string) => ({
+        data: bytes.toString('base64'),
+        fileName,
+        mimeType,
+      }),
       httpRequestWithAuthentication: async (_type: string, options: IHttpRequestOptions) => {
         try {
           return await send(api.key, options);
@@ -73,7 +80,7 @@ export function context(api: FakeApi, given: Given) {
 }
 
 /** Runs the node once. @returns its output items */
-export async function runNode(api: FakeApi, given: Given): Promise<INodeExecutionData[]> {
+export async function runNode(api: At, given: Given): Promise<INodeExecutionData[]> {
   const [output] = await new AimForLeads().execute.call(context(api, given).functions);
   return output ?? [];
 }
@@ -91,8 +98,10 @@ async function send(key: string, options: IHttpRequestOptions) {
     },
     ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
   });
-  const text = await response.text();
-  return { statusCode: response.status, headers: Object.fromEntries(response.headers), body: parsed(text) };
+  const answer = { statusCode: response.status, headers: Object.fromEntries(response.headers) };
+  if (options.encoding === 'arraybuffer')
+    return { ...answer, body: Buffer.from(await response.arrayBuffer()) };
+  return { ...answer, body: parsed(await response.text()) };
 }
 
 function parsed(text: string): unknown {

@@ -60,7 +60,10 @@ test('every operation of the menu has a description, an action and fields of its
   const { properties } = new AimForLeads().description;
   const menus = properties.filter(({ name }) => name === 'operation');
   expect(menus.map(({ displayOptions }) => displayOptions?.show?.resource)).toEqual([
+    ['archive'],
+    ['archivePolicy'],
     ['contact'],
+    ['erasure'],
     ['job'],
     ['research'],
   ]);

@@ -79,12 +79,14 @@ export interface Unfinished {
   id: string;
   tenantId: string;
   state: 'archiving' | 'restoring';
+  reason: DueCampaign['reason'] | 'asked';
 }
 
 /** What was begun and not finished, oldest first, but for what failed in this run already. */
 export function unfinished(db: Db, run: Run): Promise<Unfinished[]> {
   return db.query(sql('archive.unfinished')`
-    select a.id, a.user_id as "tenantId", a.state from archived_campaigns a
+    select a.id, a.user_id as "tenantId", a.state, coalesce(a.progress ->> 'reason', 'asked') as reason
+    from archived_campaigns a
     where a.state <> 'archived' and a.purging_at is null
       and not exists (select from archive_events e where e.run_id = ${run.id} and e.campaign_id = a.id)
     order by a.created_at, a.id limit 20`);

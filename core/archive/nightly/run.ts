@@ -20,8 +20,11 @@ export interface Outcome {
   campaignId: string;
   action: 'archive' | 'restore' | 'purge';
   reason: 'idle' | 'ended' | 'closed' | 'asked' | 'retention' | 'deleted';
+  /** Of this invocation. */
   rows: number;
   ms: number;
+  /** Of all invocations that were needed, which is what the tenant is told. */
+  whole?: { rows: number; ms: number } | undefined;
   error?: { code: string; message: string };
 }
 /** Of the whole run, over all its invocations. */
@@ -72,7 +75,7 @@ export async function checkLease(db: Db, run: Run): Promise<void> {
 
 /** Writes down what was done, for the operator and for the tenant, in one transaction. @throws LeaseLost */
 export function note(db: Db, run: Run, outcome: Outcome): Promise<void> {
-  const { tenantId, campaignId, action, reason, error } = outcome;
+  const { tenantId, campaignId, action, reason, error, whole = outcome } = outcome;
   const did = (what: Outcome['action']) => (error === undefined && action === what ? 1 : 0);
   return db.transaction(async (tx) => {
     const held = await tx.query(sql('archive_runs.note')`
@@ -84,7 +87,7 @@ export function note(db: Db, run: Run, outcome: Outcome): Promise<void> {
     await tx.query(sql('archive_events.add')`
       insert into archive_events (user_id, run_id, campaign_id, action, outcome, reason, error_code, error_message, rows, ms)
       values (${tenantId}, ${run.id}, ${campaignId}, ${action}, ${error ? 'failed' : 'done'}, ${reason},
-        ${error?.code ?? null}, ${error?.message.slice(0, 2000) ?? null}, ${outcome.rows}, ${Math.round(outcome.ms)})`);
+        ${error?.code ?? null}, ${error?.message.slice(0, 2000) ?? null}, ${whole.rows}, ${Math.round(whole.ms)})`);
   });
 }
 

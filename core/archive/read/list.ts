@@ -7,6 +7,7 @@ import { ofTenant } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
+import { describe, type Kept } from '../progress.ts';
 
 const shape: ListShape = {
   name: 'archives',
@@ -15,12 +16,10 @@ const shape: ListShape = {
     id: sql.fragment`id`,
     name: sql.fragment`name`,
     state: sql.fragment`state`,
-    // What is in the archive at this moment. The rest is known once the archiver keeps it.
-    rowsMoved: sql.fragment`(
-      select coalesce(sum(c.row_count), 0) from archive_chunks c where c.archive_id = archived_campaigns.id)`,
-    rowsTotal: sql.fragment`null::bigint`,
-    rowsPerSecond: sql.fragment`null::float8`,
-    secondsLeft: sql.fragment`null::float8`,
+    totals: sql.fragment`totals`,
+    progress: sql.fragment`progress`,
+    // Each transaction writes down that it was there; none takes as long as this.
+    isMoving: sql.fragment`updated_at > clock_timestamp() - interval '2 minutes'`,
     archivedAt: utc(sql.fragment`archived_at`),
     createdAt: utc(sql.fragment`created_at`),
     updatedAt: utc(sql.fragment`updated_at`),
@@ -29,12 +28,12 @@ const shape: ListShape = {
 };
 
 /** One page of a tenant's archives, newest first; those on their way out are not among them. */
-export function listArchives(
+export async function listArchives(
   { db }: { db: Db },
   tenantId: string,
   { limit, cursor, state }: ArchiveQuery,
 ): Promise<Page<Archive>> {
-  return readPage<Archive>(
+  const { data, ...page } = await readPage<Kept>(
     db,
     shape,
     { limit, cursor, order: 'desc' },
@@ -47,15 +46,16 @@ export function listArchives(
       ],
     },
   );
+  return { ...page, data: data.map(describe) };
 }
 
 /** @throws NotFound */
 export async function showArchive({ db }: { db: Db }, tenantId: string, id: string): Promise<Archive> {
-  const [archive] = await db.query<Archive>(sql('archives.get')`
+  const [archive] = await db.query<Kept>(sql('archives.get')`
     select ${columnsOf(shape)} from archived_campaigns
     where id = ${id} and user_id = ${tenantId} and purging_at is null`);
   if (!archive) throw new NotFound('archive', id);
-  return archive;
+  return describe(archive);
 }
 
 /** An empty page may mean a mistyped id. @throws NotFound */

@@ -1,4 +1,4 @@
-import { type INode, type JsonObject, NodeApiError, NodeOperationError } from 'n8n-workflow';
+import { type INode, type JsonObject, jsonParse, NodeApiError, NodeOperationError } from 'n8n-workflow';
 
 /** What the API says of a bad field; `path` is the way to it in the request. */
 export interface FieldProblem {
@@ -18,13 +18,14 @@ const shownErrors = 10;
 
 /** An answer that is not the one asked for, as n8n shows it: what went wrong, then where and under which request id. */
 export function problemError(node: INode, answer: ApiAnswer, itemIndex: number | undefined): NodeApiError {
-  const { status, body } = answer;
+  const { status } = answer;
+  const body = Buffer.isBuffer(answer.body) ? parsed(answer.body) : answer.body;
   const problem: Problem = isProblem(body) ? body : {};
   return new NodeApiError(
     node,
     { ...asJson(problem), status, message: problem.detail ?? `HTTP status ${status}` },
     {
-      message: problem.detail ?? unexpected(status),
+      message: problem.detail ?? unexpected(status, Buffer.isBuffer(answer.body) ? 'a file' : 'the JSON'),
       description: describe(problem),
       httpCode: String(status),
       itemIndex,
@@ -74,6 +75,11 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Whoever asked for bytes gets problems in them too. */
+function parsed(bytes: Buffer): unknown {
+  return jsonParse(bytes.toString(), { fallbackValue: null });
+}
+
 function asJson(problem: Problem): JsonObject {
   return { ...problem, errors: (problem.errors ?? []).map((error) => ({ ...error })) };
 }
@@ -94,9 +100,9 @@ function describe({ code, requestId, errors = [] }: Problem): string {
   );
 }
 
-function unexpected(status: number): string {
+function unexpected(status: number, wanted: string): string {
   if (status >= 300 && status < 400)
     return `The base URL answers with a redirect (${status}): use the final address`;
-  if (status < 300) return 'The answer is not the JSON of the Aim for Leads API';
+  if (status < 300) return `The answer is not ${wanted} of the Aim for Leads API`;
   return `The server answered with HTTP status ${status}`;
 }

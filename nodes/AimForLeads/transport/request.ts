@@ -1,10 +1,16 @@
-import { type IDataObject, type IExecuteFunctions, type ILoadOptionsFunctions, sleep } from 'n8n-workflow';
+import {
+  type IDataObject,
+  type IExecuteFunctions,
+  type ILoadOptionsFunctions,
+  NodeApiError,
+  sleep,
+} from 'n8n-workflow';
 import { type ApiAnswer, errorCode, isObject, networkError, nodeError, problemError } from './problem';
 
 export type Caller = IExecuteFunctions | ILoadOptionsFunctions;
 
 export interface ApiRequest {
-  method: 'GET' | 'POST';
+  method: 'GET' | 'POST' | 'PUT';
   /** After the base URL, from /v1 on. */
   path: string;
   query?: IDataObject;
@@ -40,7 +46,39 @@ const transientCodes = new Set([
  * @throws NodeApiError with the problem's detail, code and fields
  */
 export async function request(this: Caller, asked: ApiRequest): Promise<IDataObject> {
-  const isRepeatable = asked.method === 'GET' || asked.idempotencyKey !== undefined;
+  const { body } = await ask.call(this, asked, ({ body }) => isObject(body));
+  return body as IDataObject;
+}
+
+/** The same for what may be gone. @returns undefined for a 404 */
+export async function find(this: Caller, asked: ApiRequest): Promise<IDataObject | undefined> {
+  try {
+    return await request.call(this, asked);
+  } catch (error) {
+    if (error instanceof NodeApiError && error.httpCode === '404') return undefined;
+    throw nodeError(this.getNode(), error, asked.itemIndex);
+  }
+}
+
+/** A part of a file, in its bytes, and the cursor of the part behind it. */
+export async function download(
+  this: Caller,
+  asked: ApiRequest,
+): Promise<{ bytes: Buffer; next: string | undefined }> {
+  const isFile = ({ body, headers }: ApiAnswer) =>
+    Buffer.isBuffer(body) && headers['content-disposition'] !== undefined;
+  const { body, headers } = await ask.call(this, { ...asked, bytes: true }, isFile);
+  const next = headers['x-next-cursor'];
+  return { bytes: body as Buffer, next: typeof next === 'string' ? next : undefined };
+}
+
+/** @param isWanted of a 2xx answer: whether it has the form asked for */
+async function ask(
+  this: Caller,
+  asked: ApiRequest & { bytes?: boolean },
+  isWanted: (answer: ApiAnswer) => boolean,
+): Promise<ApiAnswer> {
+  const isRepeatable = asked.method !== 'POST' || asked.idempotencyKey !== undefined;
   for (let tries = 1; ; tries++) {
     const mayRepeat = isRepeatable && tries < maxTries && !isCancelled(this);
     let answer: ApiAnswer;
@@ -56,8 +94,7 @@ export async function request(this: Caller, asked: ApiRequest): Promise<IDataObj
       await sleep(waitMs(tries));
       continue;
     }
-    if (answer.status >= 200 && answer.status < 300 && isObject(answer.body))
-      return answer.body as IDataObject;
+    if (answer.status >= 200 && answer.status < 300 && isWanted(answer)) return answer;
     if (!mayRepeat || !transientStatus.has(answer.status)) {
       throw problemError(this.getNode(), answer, asked.itemIndex);
     }
@@ -65,7 +102,7 @@ export async function request(this: Caller, asked: ApiRequest): Promise<IDataObj
   }
 }
 
-async function send(this: Caller, asked: ApiRequest): Promise<ApiAnswer> {
+async function send(this: Caller, asked: ApiRequest & { bytes?: boolean }): Promise<ApiAnswer> {
   const { baseUrl } = await this.getCredentials<{ baseUrl: string }>('aimForLeadsApi', asked.itemIndex);
   const answer = await this.helpers.httpRequestWithAuthentication.call(this, 'aimForLeadsApi', {
     method: asked.method,
@@ -74,7 +111,7 @@ async function send(this: Caller, asked: ApiRequest): Promise<ApiAnswer> {
     headers: asked.idempotencyKey === undefined ? {} : { 'idempotency-key': asked.idempotencyKey },
     ...(asked.query && { qs: asked.query }),
     ...(asked.body && { body: asked.body }),
-    json: true,
+    ...(asked.bytes ? { encoding: 'arraybuffer' } : { json: true }),
     timeout: timeoutMs,
     // A redirect would turn a POST into a GET, and show the key to another host.
     disableFollowRedirect: true,

@@ -1,13 +1,7 @@
-import {
-  type IDataObject,
-  type IExecuteFunctions,
-  type INodeProperties,
-  type INodePropertyOptions,
-  NodeOperationError,
-} from 'n8n-workflow';
+import type { IDataObject, IExecuteFunctions, INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 import { campaignField } from '../../pickers/campaign';
-import { isId } from '../../pickers/id';
-import { pages } from '../../transport/pages';
+import { readId } from '../../pickers/readId';
+import { limitFields, readRows } from '../limit';
 
 const show = { resource: ['contact'], operation: ['getMany'] };
 
@@ -24,23 +18,7 @@ export const fields: INodeProperties[] = [
     description: 'The campaign whose contacts to get',
     displayOptions: { show },
   },
-  {
-    displayName: 'Return All',
-    name: 'returnAll',
-    type: 'boolean',
-    default: false,
-    description: 'Whether to return all results or only up to a given limit',
-    displayOptions: { show },
-  },
-  {
-    displayName: 'Limit',
-    name: 'limit',
-    type: 'number',
-    typeOptions: { minValue: 1 },
-    default: 50,
-    description: 'Max number of results to return',
-    displayOptions: { show: { ...show, returnAll: [false] } },
-  },
+  ...limitFields(show),
   {
     displayName: 'Options',
     name: 'options',
@@ -73,28 +51,9 @@ export const fields: INodeProperties[] = [
 ];
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
-  const campaignId = String(this.getNodeParameter('campaign', itemIndex, '', { extractValue: true })).trim();
-  if (!isId(campaignId)) {
-    throw new NodeOperationError(this.getNode(), `"${campaignId}" is not the ID of a campaign`, {
-      description: 'Choose a campaign from the list, or give its ID, which has the form of a UUID.',
-      itemIndex,
-    });
-  }
+  const campaignId = readId.call(this, { field: 'campaign', what: 'a campaign' }, itemIndex);
   const options = this.getNodeParameter('options', itemIndex, {});
   const companyId = String(options.companyId ?? '').trim();
-  const contacts: IDataObject[] = [];
-  const walk = pages.call(this, '/v1/contacts', {
-    query: { campaignId, order: options.order ?? 'desc', ...(companyId !== '' && { companyId }) },
-    limit: readLimit.call(this, itemIndex),
-    itemIndex,
-  });
-  for await (const page of walk) for (const contact of page) contacts.push(contact);
-  return contacts;
-}
-
-function readLimit(this: IExecuteFunctions, itemIndex: number): number {
-  if (this.getNodeParameter('returnAll', itemIndex, false)) return Number.POSITIVE_INFINITY;
-  const limit = Number(this.getNodeParameter('limit', itemIndex, 50));
-  if (Number.isInteger(limit) && limit >= 1) return limit;
-  throw new NodeOperationError(this.getNode(), 'Limit must be a whole number from 1 on', { itemIndex });
+  const query = { campaignId, order: options.order ?? 'desc', ...(companyId !== '' && { companyId }) };
+  return await readRows.call(this, '/v1/contacts', query, itemIndex);
 }

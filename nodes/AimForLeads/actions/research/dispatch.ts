@@ -8,8 +8,8 @@ import {
 import { isId } from '../../pickers/id';
 import type { FieldProblem } from '../../transport/problem';
 import { request } from '../../transport/request';
+import { idempotencyKey } from '../idempotencyKey';
 import { type Part, readCompanies } from './companies';
-import { idempotencyKey } from './idempotencyKey';
 import { readWait, sleepUntil } from './wait';
 
 export { fields } from './dispatchFields';
