@@ -113,7 +113,7 @@ begin
     select sha256(key || convert_to(word, 'UTF8')) as hash from word where word is not null offset 0
   )
   select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
-    get_byte(hash, 0) << 24 | get_byte(hash, 1) << 16 | get_byte(hash, 2) << 8 | get_byte(hash, 3)), '{}')
+    (get_byte(hash, 0) << 24) | (get_byte(hash, 1) << 16) | (get_byte(hash, 2) << 8) | get_byte(hash, 3)), '{}')
   from hashed
   on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
   return null;

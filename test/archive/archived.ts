@@ -34,7 +34,7 @@ export async function archive(db: Db, tenantId: string, id: string): Promise<voi
       statement: 't',
       text: `with kept as (
           select jsonb_agg(jsonb_build_array(attname, format_type(atttypid, null))
-              || case when atttypid = 'jsonb'::regtype then '["wrapped"]' else '[]' end order by attnum) as columns
+              || case when atttypid = 'jsonb'::regtype then '["wrapped"]'::jsonb else '[]' end order by attnum) as columns
           from pg_attribute where attrelid = $2::regclass and attnum > 0 and not attisdropped
             and attname not in ('user_id', 'campaign_id', 'search_vector')
         ), chunk as (

@@ -35,8 +35,8 @@ const plain = (text: string) => ({ statement: 't', text, values: [campaignId] })
 test.each([
   ['a changed value', `rows = jsonb_set(rows, '{3,1}', '"forged"')`],
   ['a row that went missing', `rows = ${without3}, row_count = row_count - 1`],
-  ['a row twice', `rows = ${rowsMade('jsonb_agg(r.value) || jsonb_agg(r.value) -> 0')}, row_count = row_count + 1`],
-  ['values that went missing', "rows = jsonb_set(rows, '{2}', (rows -> 2) - 3)"],
+  ['a row twice', `rows = ${rowsMade('jsonb_agg(r.value) || jsonb_build_array(jsonb_agg(r.value) -> 0)')}, row_count = row_count + 1`],
+  ['values that went missing', "rows = jsonb_set(rows, '{3}', (rows -> 3) - 3)"],
   ['a wrong count', 'row_count = row_count - 1'],
   ['another hash', "sha256 = sha256('x')"],
   ['other columns', "columns = jsonb_set(columns, '{1,0}', '\"title\"')"],
