@@ -957,13 +957,17 @@ AS $function$
     select jsonb_build_object('user_id', k.user_id)
       || case when relation in ('research_attempts', 'late_results') then '{}'
         else jsonb_build_object('campaign_id', k.archive_id) end
-      || coalesce((
-        -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
-        select json_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
-          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)::jsonb
-        from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
+      || r.row
     from archive_chunks k
-    cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
+    cross join lateral (
+      -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+      select v.place, json_object_agg(n.value ->> 0,
+        case when n.value ->> 2 = 'wrapped' then v.value -> 0 else v.value end)::jsonb as row
+      from jsonb_array_elements(k.columns) with ordinality n (value, place)
+      join jsonb_array_elements(k.rows) with ordinality c (value, place) on c.place = n.place
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, k.row_count)) with ordinality v (value, place)
+      group by v.place
+    ) r
     where k.archive_id = archive and k.table_name = relation and k.number = chunk
     order by r.place
   $function$;
@@ -1021,12 +1025,69 @@ begin
 end
 $function$;
 
+CREATE OR REPLACE FUNCTION aim.chunk_column(given jsonb, n integer)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select case when jsonb_typeof(given) = 'string' then to_jsonb(array(select aim.chunk_keys(given #>> '{}')))
+      when jsonb_array_length(given) = n then given else to_jsonb(array_fill(given -> 0, array[n])) end
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_keys(given text)
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select encode(substr(k.bytes, 16 * place + 1, 16), 'hex')::uuid
+    from (select decode(given, 'base64') as bytes offset 0) k
+    cross join lateral generate_series(0, octet_length(k.bytes) / 16 - 1) place
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_of(given jsonb)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select to_jsonb(array_agg(c.kept order by c.place))
+    from (
+      select v.place, case when v.place = 1
+          then to_jsonb(aim.packed_keys(array_agg((case when v.place = 1 then v.value #>> '{}' end)::uuid order by r.place)))
+          else to_jsonb(array_agg(v.value order by r.place)) end as kept
+      from jsonb_array_elements(given) with ordinality r (value, place)
+      cross join lateral jsonb_array_elements(r.value) with ordinality v (value, place)
+      group by v.place
+    ) c
+  $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_rows(given jsonb, n integer)
+ RETURNS SETOF jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select to_jsonb(array_agg(v.value order by c.place))
+    from jsonb_array_elements(given) with ordinality c (value, place)
+    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n)) with ordinality v (value, place)
+    group by v.place order by v.place
+  $function$;
+
 CREATE OR REPLACE FUNCTION aim.chunk_sha256(columns jsonb, rows jsonb)
  RETURNS bytea
  LANGUAGE sql
  STABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
 AS $function$ select sha256(convert_to(columns::text || rows::text, 'UTF8')) $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_size(rows jsonb)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$ select octet_length(decode(rows ->> 0, 'base64')) / 16 $function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
@@ -1321,19 +1382,18 @@ begin
   select max(c.place) filter (where c.value ->> 0 = 'email') - 1, max(c.place) filter (where c.value ->> 0 = 'domain') - 1
   into email_at, domain_at from jsonb_array_elements(new.columns) with ordinality c (value, place);
   insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
+  with email as materialized (
+    select lower(e.value) as email from jsonb_array_elements_text(new.rows -> email_at) e (value)
+  ), word as (
+    select 'e:' || email as word from email
+    union all select distinct 'd:' || split_part(email, '@', 2) from email where email like '%@%'
+    union all select 'd:' || lower(d.value) from jsonb_array_elements_text(new.rows -> domain_at) d (value)
+  ), hashed as (
+    select sha256(key || convert_to(word, 'UTF8')) as hash from word where word is not null offset 0
+  )
   select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
-    ('x' || encode(substr(sha256(key || convert_to(said.word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int), '{}')
-  from (
-    select distinct words.word
-    from jsonb_array_elements(new.rows) r (value)
-    cross join lateral (select lower(r.value ->> email_at) as email, lower(r.value ->> domain_at) as domain) found
-    cross join lateral (values
-      ('e:' || found.email),
-      (case when found.email like '%@%' then 'd:' || split_part(found.email, '@', 2) end),
-      ('d:' || found.domain)
-    ) words (word)
-    where words.word is not null
-  ) said
+    (get_byte(hash, 0) << 24) | (get_byte(hash, 1) << 16) | (get_byte(hash, 2) << 8) | get_byte(hash, 3)), '{}')
+  from hashed
   on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
   return null;
 end
@@ -1691,6 +1751,16 @@ end
 $function$
 ;
 alter function aim.note_states() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.packed_keys(given uuid[])
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+ SET search_path TO 'pg_catalog'
+AS $function$
+    select encode(string_agg(uuid_send(k.key), '' order by k.place), 'base64')
+    from unnest(given) with ordinality k (key, place)
+  $function$;
 
 CREATE OR REPLACE FUNCTION aim.prune_changes(retention_days integer)
  RETURNS integer

@@ -34,7 +34,22 @@ export const entityOf = {
   companies: 'companies',
 } as const satisfies Record<ArchivedTable, string>;
 
-/** The rows of a chunk as objects, in their order: `from ${archivedRows(…)} as row`. The format: migrations/0030. */
+/**
+ * Chunks whose `rows` are decompressed once, whatever is then taken of them: what is joined to nothing comes out as it
+ * is, but as a value in memory.
+ */
+export function inMemory(chunks: Fragment): Fragment {
+  return sql.fragment`(
+    select number, row_count, sha256, columns, rows || '[]' as rows from archive_chunks where ${chunks} offset 0
+  )`;
+}
+
+/** Of a chunk: whether it is what was written. */
+export const isIntact = sql.fragment`(
+  sha256 = aim.chunk_sha256(columns, rows) and row_count = aim.chunk_size(rows)
+)`;
+
+/** The rows of a chunk as objects, in their order: `from ${archivedRows(…)} as row`. The format: migrations/0050. */
 export function archivedRows(archiveId: string, table: ArchivedTable, number: number): Fragment {
   return sql.fragment`aim.archived_rows(${archiveId}, ${table}, ${number})`;
 }

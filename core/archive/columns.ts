@@ -6,11 +6,27 @@ import { type ArchivedTable, keyOf } from './chunk.ts';
 export interface Column {
   name: string;
   type: string;
+  /** JSON that may also be no value at all: each value is in an array of its own. */
+  isWrapped?: boolean;
 }
+
+/** As a chunk's `columns` has it; migrations/0050 says how. */
+export type KeptColumn = [name: string, type: string, wrapped?: 'wrapped'];
+
+export const keptOf = ({ name, type, isWrapped = false }: Column): KeptColumn =>
+  isWrapped ? [name, type, 'wrapped'] : [name, type];
+
+export const columnOf = ([name, type, wrapped]: KeptColumn): Column => ({
+  name,
+  type,
+  isWrapped: wrapped === 'wrapped',
+});
 
 /** JSON has these; any other type is kept as its text. */
 const plainTypes =
   /^(uuid|text|boolean|smallint|integer|bigint|numeric.*|real|double precision|character.*|bytea|date|timestamp.*)$/;
+/** What is equal is the same here, to the last digit and space. */
+const exactTypes = /^(uuid|text|boolean|smallint|integer|bigint|date|timestamp.*)$/;
 export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
 /**
@@ -22,21 +38,48 @@ const left = ['user_id', 'campaign_id', 'search_vector', 'resume_url'];
 /** What can be written, the key first. */
 export async function columnsOf(db: Db, table: ArchivedTable): Promise<Column[]> {
   const columns = await db.query<Column>(sql('archive.columns')`
-    select attname as name, format_type(atttypid, atttypmod) as type from pg_attribute
+    select attname as name, format_type(atttypid, atttypmod) as type,
+      atttypid in ('json'::regtype, 'jsonb'::regtype) and not attnotnull as "isWrapped" from pg_attribute
     where attrelid = ${`public.${table}`}::regclass and attnum > 0 and not attisdropped and attgenerated = ''
     order by attname <> ${keyOf(table)}, attnum`);
   return columns.filter(({ name }) => !left.includes(name));
 }
 
-/** A row `t` as an array of values; migrations/0030 says how. */
-export function valuesOf(columns: Column[]): Fragment {
-  const value = (column: Column): Fragment => {
-    const name = sql.identifier(column.name);
-    if (isJson(column))
-      return sql.fragment`case when t.${name} is not null then jsonb_build_array(t.${name}) end`;
-    return plainTypes.test(column.type) ? sql.fragment`t.${name}` : sql.fragment`t.${name}::text`;
-  };
-  return sql.fragment`jsonb_build_array(${list(columns.map(value))})`;
+/** A value of a row `t`, as a chunk keeps it. */
+function valueOf({ name, type, isWrapped }: Column): Fragment {
+  const value = sql.fragment`t.${sql.identifier(name)}`;
+  if (isWrapped) return sql.fragment`case when ${value} is not null then jsonb_build_array(${value}) end`;
+  return isJson({ name, type }) || plainTypes.test(type) ? value : sql.fragment`${value}::text`;
+}
+
+const placed = (index: number) => sql.identifier(`c${index}`);
+
+/**
+ * Each column's values of all rows `t` as an array `c0`, `c1`, …, in the order in which the rows come: to be selected from
+ * an ordered subquery, without grouping.
+ */
+export function gathered(columns: Column[], filter = sql.empty): Fragment {
+  return list(
+    columns.map((column, index) => sql.fragment`array_agg(${valueOf(column)}) ${filter} as ${placed(index)}`),
+  );
+}
+
+/** A part of such arrays. */
+export function sliced(columns: Column[], from: Fragment, to: Fragment): Fragment {
+  return list(columns.map((_, index) => sql.fragment`${placed(index)}[${from}:${to}] as ${placed(index)}`));
+}
+
+/** What a chunk keeps of such arrays: the keys, which come first, as one text; where all values are the same, one of them. */
+export function folded(columns: Column[]): Fragment {
+  const kept = columns.map(({ type }, index) => {
+    const values = placed(index);
+    if (index === 0) return sql.fragment`aim.packed_keys(${values})`;
+    if (!exactTypes.test(type)) return values;
+    const exactly = type === 'text' ? sql.fragment`collate "C"` : sql.empty;
+    return sql.fragment`case when ${values} ${exactly} = array_fill(${values}[1], array[cardinality(${values})])
+      then ${values}[1:1] else ${values} end`;
+  });
+  return sql.fragment`jsonb_build_array(${list(kept)})`;
 }
 
 export function list(parts: Fragment[]): Fragment {
@@ -44,9 +87,11 @@ export function list(parts: Fragment[]): Fragment {
 }
 
 export interface Restoring {
-  /** Columns to write, and from which value of `r.value`, the array of a row, each is made. */
+  /** Columns to write, and from which of the `sources` each is made. */
   names: Fragment[];
   values: Fragment[];
+  /** The rows of a chunk `k`, whose values are in memory as `k.rows`: a source of rows `r (c0, c1, …)`. */
+  source: Fragment;
   /** Columns that the table has no more, and no `attributes` to keep them in. */
   lost: string[];
 }
@@ -54,10 +99,9 @@ export interface Restoring {
 /** From the columns of a chunk to those of the table: new ones take their default, dropped ones go to `attributes`. */
 export function restoring(kept: Column[], now: Column[]): Restoring {
   const places = new Map(kept.map((column, index) => [column.name, { column, index }]));
-  const dropped = kept.filter(
-    (column) => !left.includes(column.name) && !now.some(({ name }) => name === column.name),
-  );
-  const attributes = now.some(({ name, type }) => name === 'attributes' && type === 'jsonb');
+  const types = new Map(now.map(({ name, type }) => [name, type]));
+  const dropped = kept.filter(({ name }) => !left.includes(name) && !types.has(name));
+  const attributes = types.get('attributes') === 'jsonb';
   const names: Fragment[] = [];
   const values: Fragment[] = [];
   for (const column of now) {
@@ -68,26 +112,33 @@ export function restoring(kept: Column[], now: Column[]): Restoring {
     const value = place ? read(place.column, place.index, column.type) : sql.fragment`'{}'::jsonb`;
     values.push(keeps ? withDropped(value, kept, dropped) : value);
   }
-  return { names, values, lost: attributes ? [] : dropped.map(({ name }) => name) };
+  const elements = kept.map((column, index) => {
+    const asJson = isJson(column) || (types.get(column.name) ?? 'jsonb') === 'jsonb';
+    const each = asJson ? sql.fragment`jsonb_array_elements` : sql.fragment`jsonb_array_elements_text`;
+    return sql.fragment`${each}(aim.chunk_column(k.rows -> ${index}::int, k.row_count))`;
+  });
+  const source = sql.fragment`rows from (${list(elements)}) with ordinality
+    r (${list(kept.map((_, index) => placed(index)))}, place)`;
+  return { names, values, source, lost: attributes ? [] : dropped.map(({ name }) => name) };
 }
 
 function read(kept: Column, index: number, type: string): Fragment {
   const as = new Fragment([type], []);
+  const value = sql.fragment`r.${placed(index)}`;
   if (isJson(kept)) {
-    return type === 'jsonb'
-      ? sql.fragment`r.value -> ${index}::int -> 0`
-      : sql.fragment`(r.value -> ${index}::int ->> 0)::${as}`;
+    const json = kept.isWrapped ? sql.fragment`${value} -> 0` : value;
+    return isJson({ name: '', type })
+      ? sql.fragment`(${json})::${as}`
+      : sql.fragment`(${json} #>> '{}')::${as}`;
   }
-  return type === 'jsonb'
-    ? sql.fragment`nullif(r.value -> ${index}::int, 'null')`
-    : sql.fragment`(r.value ->> ${index}::int)::${as}`;
+  return type === 'jsonb' ? sql.fragment`nullif(${value}, 'null')` : sql.fragment`${value}::${as}`;
 }
 
 /** What was there under the same name stays. */
 function withDropped(attributes: Fragment, kept: Column[], dropped: Column[]): Fragment {
   const rows = dropped.map((column) => {
-    const raw = sql.fragment`r.value -> ${kept.indexOf(column)}::int`;
-    return sql.fragment`(${column.name}::text, ${raw}, ${isJson(column) ? sql.fragment`${raw} -> 0` : raw})`;
+    const raw = sql.fragment`r.${placed(kept.indexOf(column))}`;
+    return sql.fragment`(${column.name}::text, ${raw}, ${column.isWrapped ? sql.fragment`${raw} -> 0` : raw})`;
   });
   return sql.fragment`(
     select coalesce(json_object_agg(d.name, d.value)::jsonb, '{}') from (values ${list(rows)}) d (name, raw, value)

@@ -20,7 +20,7 @@ export interface Pace {
   after(observation: Observation): number;
 }
 
-const maxChunks = 5;
+const maxChunks = 8;
 const remembered = 100;
 /** Our own transactions are a few a second; a sweep or a lone user does not make the archiver wait. */
 const busyPerSecond = 50;
@@ -30,7 +30,7 @@ const busyPerSecond = 50;
  * up to four times as long, while its own work or the look takes longer than it used to. In a quiet database it does
  * not wait at all, so that a night suffices. A look that is slow once means nothing.
  */
-export function politePace({ tolerance = 1.5, targetMs = 150, busyTargetMs = 40 } = {}): Pace {
+export function politePace({ tolerance = 1.5, targetMs = 250, busyTargetMs = 40 } = {}): Pace {
   const works = new Map<string, (ms: number) => number>();
   const usualLook = usual();
   let share = 0;
@@ -40,7 +40,11 @@ export function politePace({ tolerance = 1.5, targetMs = 150, busyTargetMs = 40 
       return chunks;
     },
     after({ ms, chunks: moved, kind, lookMs, transactions, sinceMs }) {
-      if (moved === 0) return 0;
+      if (moved === 0) {
+        // A walk that found nothing to move: in longer strides, while they take no time.
+        if (ms < busyTargetMs) chunks = Math.min(maxChunks, chunks + 1);
+        return 0;
+      }
       const perChunk = ms / moved;
       const usualWork = works.get(kind) ?? usual();
       works.set(kind, usualWork);
@@ -50,8 +54,8 @@ export function politePace({ tolerance = 1.5, targetMs = 150, busyTargetMs = 40 
       share = Math.min(4, Math.max(isBusy ? 1 : 0, share));
       const fitting = Math.floor((isBusy ? busyTargetMs : targetMs) / perChunk);
       chunks = Math.max(1, Math.min(maxChunks, fitting, chunks + 1));
-      // What a slow moment adds to a quiet database is not worth a wait.
-      return isBusy || share >= 1 ? ms * share : 0;
+      // Slow in a quiet database is the machine's business: a wait would give way to nobody.
+      return isBusy ? ms * share : 0;
     },
   };
 }

@@ -1,6 +1,6 @@
 import { type Fragment, sql } from '../db/sql.ts';
 import { type ArchivedTable, keyOf, ofJobs } from './chunk.ts';
-import { type Column, isJson, list, valuesOf } from './columns.ts';
+import { type Column, gathered, isJson, list } from './columns.ts';
 
 /** Where a walk stands: in the order of a page index or, for jobs and what hangs on them, at a company of a batch. */
 export interface Position {
@@ -15,9 +15,9 @@ const firstId = '00000000-0000-0000-0000-000000000000';
 const maxPageBytes = 16_000_000;
 
 /**
- * The next rows of a campaign as `page (n, job, value)`, n from 1 in their order; `reached (n, created_at, id,
- * company_id)`, the position after each of them (for what hangs on jobs its n counts jobs, which is `page.job`); and
- * `scanned`, which has fewer rows than the limit, and no more than were taken, when nothing is left behind them.
+ * The next rows of a campaign gathered into one row, `page`: each column's values, in the order of the walk; how many rows
+ * were `taken` and how many `seen`, which is fewer than the limit, and no more than were taken, when nothing is left
+ * behind them (for what hangs on jobs it counts jobs); and the position after them, `created_at, at_id, at_company_id`.
  */
 export function nextRows(
   { table, columns }: { table: ArchivedTable; columns: Column[] },
@@ -25,46 +25,58 @@ export function nextRows(
   after: Position | null,
   limit: number,
 ): Fragment {
-  const values = valuesOf(columns);
   if (table === 'research_jobs') {
     return sql.fragment`
       page as materialized (
-        select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, 0 as job, ${values} as value,
-          t.batch_at as created_at, t.batch_id as id, t.company_id
+        select count(*) as taken, count(*) as seen, (array_agg(t.batch_at))[count(*)] as created_at,
+          (array_agg(t.batch_id))[count(*)] as at_id, (array_agg(t.company_id))[count(*)] as at_company_id,
+          ${gathered(columns)}
         from (${jobs(campaignId, after, limit)}) t
-      ), reached as (select n, created_at, id, company_id from page), scanned as (select n from page)`;
+      )`;
   }
+  const own = list(columns.map(({ name }) => sql.fragment`t.${sql.identifier(name)}`));
   if (ofJobs(table)) {
     const since = sql.identifier(table === 'late_results' ? 'received_at' : 'started_at');
     const key = sql.identifier(keyOf(table));
     return sql.fragment`
       reached as materialized (
-        select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, t.batch_at as created_at,
-          t.batch_id as id, t.company_id, t.id as job_id
+        select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, t.batch_at, t.batch_id,
+          t.company_id, t.id as job_id
         from (${jobs(campaignId, after, limit)}) t
-      ), page as materialized (
-        select row_number() over (order by reached.n, t.${since}, t.${key}) as n, reached.n as job, ${values} as value
-        from reached join ${sql.identifier(table)} t on t.job_id = reached.job_id
-        order by reached.n, t.${since}, t.${key} limit ${limit}
-      ), scanned as (select n from reached)`;
+      ), taken as (
+        select count(*) as taken, max(t.job) as job, ${gathered(columns)}
+        from (
+          select reached.n as job, ${own} from reached join ${sql.identifier(table)} t on t.job_id = reached.job_id
+          order by reached.n, t.${since}, t.${key} limit ${limit}
+        ) t
+      ), seen as (select count(*) as seen from reached), page as materialized (
+        select taken.*, seen.seen, reached.batch_at as created_at, reached.batch_id as at_id,
+          reached.company_id as at_company_id
+        from taken cross join seen
+        -- More may be left of the job that the last one belongs to: begin there again.
+        left join reached on reached.n = case when taken.taken = ${limit} then taken.job - 1 else seen.seen end
+      )`;
   }
   const sizes = columns
     .filter(isJson)
     .map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
   const bytes = sizes.reduce((all, size) => sql.fragment`${all} + ${size}`, sql.fragment`0`);
+  const fits = sql.fragment`filter (where t.bytes_before < ${maxPageBytes}::int)`;
   return sql.fragment`
-    scanned as materialized (
-      select ${list(columns.map(({ name }) => sql.fragment`t.${sql.identifier(name)}`))},
-        row_number() over w as row_place, sum(${bytes}) over w - (${bytes}) as bytes_before
-      from ${sql.identifier(table)} t
-      where t.campaign_id = ${campaignId}
-        and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
-      window w as (order by t.created_at, t.id rows unbounded preceding)
-      order by t.created_at, t.id limit ${limit}
-    ), page as materialized (
-      select t.row_place as n, 0 as job, ${values} as value, t.created_at, t.id
-      from scanned t where t.bytes_before < ${maxPageBytes}
-    ), reached as (select n, created_at, id, null::uuid as company_id from page)`;
+    page as materialized (
+      select count(*) ${fits} as taken, count(*) as seen,
+        (array_agg(t.created_at) ${fits})[count(*) ${fits}] as created_at,
+        (array_agg(t.id) ${fits})[count(*) ${fits}] as at_id, null::uuid as at_company_id,
+        ${gathered(columns, fits)}
+      from (
+        select ${own}, sum(${bytes}) over w - (${bytes}) as bytes_before
+        from ${sql.identifier(table)} t
+        where t.campaign_id = ${campaignId}
+          and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
+        window w as (order by t.created_at, t.id rows unbounded preceding)
+        order by t.created_at, t.id limit ${limit}
+      ) t
+    )`;
 }
 
 /** The rest of the batch at hand, then the batches behind it: a walk over all would begin among dead rows. */

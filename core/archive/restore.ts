@@ -1,12 +1,21 @@
 import type { Db } from '../db/connect.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 import { AimError, Conflict, NotFound } from '../errors.ts';
-import { type ArchivedTable, archivedTables, entityOf, ofJobs } from './chunk.ts';
-import { type Column, columnsOf, list, restoring } from './columns.ts';
+import { type ArchivedTable, archivedTables, entityOf, inMemory, isIntact, ofJobs } from './chunk.ts';
+import {
+  type Column,
+  columnOf,
+  columnsOf,
+  type KeptColumn,
+  list,
+  type Restoring,
+  restoring,
+} from './columns.ts';
 import { begun, type Progress, sum } from './progress.ts';
 import type { Started } from './start.ts';
 import {
   type Deps,
+  forGood,
   type Held,
   holdArchive,
   type Ran,
@@ -106,7 +115,7 @@ async function verify(tx: Db, { id, checksum }: Held, progress: Progress): Promi
     'restore.verify',
   )`
     select table_name as table, number,
-      sha256 = aim.chunk_sha256(columns, rows) and row_count = jsonb_array_length(rows) as intact
+      ${isIntact} as intact
     from archive_chunks
     where archive_id = ${id} and table_name = ${progress.table} and number > ${progress.number}
     order by number limit ${chunksPerLook}`);
@@ -127,7 +136,7 @@ async function verify(tx: Db, { id, checksum }: Held, progress: Progress): Promi
 /** Some chunks of one table, all with the same columns. */
 async function restore(tx: Db, held: Held, progress: Progress, now: Column[], limit: number): Promise<Step> {
   const { table } = progress;
-  const [next] = await tx.query<{ numbers: number[]; columns: [string, string][] }>(sql('restore.next')`
+  const [next] = await tx.query<{ numbers: number[]; columns: KeptColumn[] }>(sql('restore.next')`
     with sized as (
       select number, columns, sum(pg_column_size(rows)) over (order by number) - pg_column_size(rows) as bytes_before
       from archive_chunks
@@ -139,19 +148,15 @@ async function restore(tx: Db, held: Held, progress: Progress, now: Column[], li
   if (!next) return turn(tx, held, progress);
   const chunks = sql.fragment`archive_id = ${held.id} and table_name = ${table} and number = any(${next.numbers}::int[])`;
   const looked = await tx.query<{ number: number; rows: number; intact: boolean }>(sql('restore.check')`
-    select number, row_count as rows,
-      sha256 = aim.chunk_sha256(columns, rows) and row_count = jsonb_array_length(rows) as intact
+    select number, row_count as rows, ${isIntact} as intact
     from archive_chunks where ${chunks} order by number for update`);
   const bad = looked.find(({ intact }) => !intact);
   if (bad) throw new DamagedArchive(held.id, `chunk ${bad.number} of ${table} is not what was archived`);
   const expected = looked.reduce((all, { rows }) => all + rows, 0);
 
-  const { names, values, lost } = restoring(
-    next.columns.map(([name, type]) => ({ name, type })),
-    now,
-  );
-  if (lost.length > 0) progress.lost[table] = lost;
-  const written = await insert(tx, held, table, chunks, { names, values });
+  const restored = restoring(next.columns.map(columnOf), now);
+  if (restored.lost.length > 0) progress.lost[table] = restored.lost;
+  const written = await insert(tx, held, table, chunks, restored);
   const entity = entityOf[table];
   if (written !== expected) {
     if (!needsProvider[table]) throw new Error(`${table}: ${written} of ${expected} rows came back`);
@@ -180,7 +185,7 @@ async function insert(
   held: Held,
   table: ArchivedTable,
   chunks: Fragment,
-  { names, values }: { names: Fragment[]; values: Fragment[] },
+  { names, values, source }: Restoring,
 ): Promise<number> {
   const owner = ofJobs(table) ? sql.fragment`user_id` : sql.fragment`user_id, campaign_id`;
   const owned = ofJobs(table)
@@ -195,8 +200,8 @@ async function insert(
     with written as (
       insert into ${sql.identifier(table)} (${owner}, ${list(names)})
       select ${owned}, ${list(values)}
-      from archive_chunks k cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
-      where ${chunks} and ${condition}
+      from ${inMemory(chunks)} k cross join lateral ${source}
+      where ${condition}
       order by k.number, r.place
       returning 1
     )
@@ -209,6 +214,7 @@ async function turn(tx: Db, held: Held, progress: Progress): Promise<Step> {
   const next = order[order.indexOf(progress.table) + 1];
   progress.table = next ?? progress.table;
   if (next) return { kind: 'verify', rows: 0, chunks: 0, done: false };
+  await forGood(tx);
   await tx.query(sql('restore.activate')`
     update campaigns set archived = false, archived_at = null, version = version + 1, updated_at = now()
     where id = ${held.id}`);

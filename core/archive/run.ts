@@ -5,15 +5,18 @@ import {
   type ArchivedTable,
   archivedTables,
   entityOf,
+  inMemory,
+  isIntact,
   keyOf,
   rowsPerChunk as maxRowsPerChunk,
   ofJobs,
 } from './chunk.ts';
-import { type Column, columnsOf } from './columns.ts';
+import { type Column, columnsOf, folded, keptOf, sliced } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
 import { begun, none, type Progress, sum, type Totals } from './progress.ts';
 import {
   type Deps,
+  forGood,
   type Held,
   holdArchive,
   type Ran,
@@ -91,17 +94,23 @@ async function move(
 ): Promise<Moved> {
   const { table, number, after } = progress;
   const limit = size.chunks * size.rowsPerChunk;
-  const names = JSON.stringify(columns.map(({ name, type }) => [name, type]));
+  const names = JSON.stringify(columns.map(keptOf));
   const [written] = await tx.query<{
     rows: number;
     seen: number;
     chunks: number;
     after: Position | null;
   }>(sql(`archive.write.${table}`)`
-    with ${nextRows({ table, columns }, held.id, after, limit)}, chunk as (
+    with ${nextRows({ table, columns }, held.id, after, limit)}, part as (
+      select first, least(first + ${size.rowsPerChunk}::int, taken) as last
+      from page cross join lateral generate_series(0, taken - 1, ${size.rowsPerChunk}::int) first
+    ), slice as (
+      select first, last - first as row_count,
+        ${sliced(columns, sql.fragment`(first + 1)::int`, sql.fragment`last::int`)}
+      from page cross join part offset 0
+    ), chunk as materialized (
       -- jsonb_agg copies each string with a look up to the next zero byte: quadratic where a row is large.
-      select (n - 1) / ${size.rowsPerChunk} as part, count(*) as row_count, to_jsonb(array_agg(value order by n)) as rows
-      from page group by 1
+      select first / ${size.rowsPerChunk}::int as part, row_count, ${folded(columns)} as rows from slice
     ), written as (
       insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
       select ${held.id}, ${table}, ${number} + part + 1, ${held.tenantId}, row_count,
@@ -109,31 +118,15 @@ async function move(
       from chunk returning row_count
     )
     select coalesce((select sum(row_count) from written), 0)::bigint as rows,
-      (select count(*) from written) as chunks, (select count(*) from scanned) as seen,
-      (
-        select json_build_object('createdAt', created_at, 'id', id, 'companyId', company_id) from reached
-        where n = case
-          -- More may be left of the job that the last one belongs to: begin there again.
-          when ${ofJobs(table)}::boolean and (select count(*) from page) = ${limit}
-            then (select max(job) - 1 from page)
-          else (select max(n) from reached) end
-      ) as after`);
-  if (!written) throw new Error('a select without from returned no row');
+      (select count(*) from written) as chunks, seen,
+      case when at_id is not null
+        then json_build_object('createdAt', created_at, 'id', at_id, 'companyId', at_company_id) end as after
+    from page`);
+  if (!written) throw new Error('an aggregate returned no row');
   if (written.rows > 0) {
     const chunks = sql.fragment`archive_id = ${held.id} and table_name = ${table}
       and number > ${number} and number <= ${number + written.chunks}`;
-    await check(tx, chunks, written.rows);
-    const [deleted] = await tx.query<{ rows: number }>(sql(`archive.delete.${table}`)`
-      with gone as (
-        delete from ${sql.identifier(table)} t using (
-          select (r.value ->> 0)::uuid as id from archive_chunks cross join lateral jsonb_array_elements(rows) r
-          where ${chunks}
-        ) stored
-        where t.${sql.identifier(keyOf(table))} = stored.id returning 1
-      )
-      select count(*) as rows from gone`);
-    if (deleted?.rows !== written.rows)
-      throw new Error(`${table}: ${deleted?.rows} of ${written.rows} rows deleted`);
+    await remove(tx, table, chunks, written.rows);
   }
   return {
     rows: written.rows,
@@ -143,23 +136,40 @@ async function move(
   };
 }
 
-/** What stands in the table now, not what was meant to: before the rows themselves go. */
-async function check(tx: Db, chunks: Fragment, expected: number): Promise<void> {
-  const [stored] = await tx.query<{ rows: number; intact: boolean }>(sql('archive.check')`
-    select sum(row_count) as rows,
-      bool_and(sha256 = aim.chunk_sha256(columns, rows) and row_count = jsonb_array_length(rows)) as intact
-    from archive_chunks where ${chunks}`);
-  if (!stored?.intact || stored.rows !== expected) {
+/**
+ * Deletes the rows that stand in the chunks now, not those that were meant to, and only if each chunk is whole. Each is
+ * read and decompressed once.
+ */
+async function remove(tx: Db, table: ArchivedTable, chunks: Fragment, expected: number): Promise<void> {
+  const [removed] = await tx.query<{ stored: number; intact: boolean; rows: number }>(sql(
+    `archive.delete.${table}`,
+  )`
+    with stored as materialized (
+      select row_count, rows ->> 0 as keys, ${isIntact} as intact
+      from ${inMemory(chunks)} k
+    ), looked as materialized (
+      select coalesce(sum(row_count), 0)::bigint as rows, coalesce(bool_and(intact), false) as intact from stored
+    ), gone as (
+      delete from ${sql.identifier(table)} t using (
+        select key from stored cross join lateral aim.chunk_keys(keys) key
+        where (select intact and rows = ${expected} from looked)
+      ) kept
+      where t.${sql.identifier(keyOf(table))} = kept.key returning 1
+    )
+    select rows as stored, intact, (select count(*) from gone) as rows from looked`);
+  if (!removed?.intact || removed.stored !== expected) {
     throw new Error(
-      `${stored?.rows} of ${expected} rows were stored, ${stored?.intact ? 'intact' : 'damaged'}`,
+      `${table}: ${removed?.stored} of ${expected} rows were stored, ${removed?.intact ? 'intact' : 'damaged'}`,
     );
   }
+  if (removed.rows !== expected) throw new Error(`${table}: ${removed.rows} of ${expected} rows deleted`);
 }
 
 /** To the next table or, after the last, to the end. @returns whether the archive is complete */
 async function turn(tx: Db, held: Held, progress: Progress): Promise<boolean> {
   const next = archivedTables[archivedTables.indexOf(progress.table) + 1] ?? (await leftBehind(tx, held.id));
   if (!next) {
+    await forGood(tx);
     await tx.query(sql('archive.end')`
       update archived_campaigns set state = 'archived', archived_at = now(), updated_at = now(),
         totals = ${JSON.stringify(progress.moved)}::jsonb, checksum = aim.archive_checksum(id),

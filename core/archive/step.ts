@@ -63,12 +63,19 @@ export async function holdArchive(tx: Db, archiveId: string): Promise<Held | und
     select set_config('aim.archiver', ${archiveId}, true), set_config('timezone', 'UTC', true),
       set_config('jit', 'off', true),
       -- A step's rows, which are bounded, and not in temporary files.
-      set_config('work_mem', '32MB', true)`);
+      set_config('work_mem', '32MB', true),
+      -- A crash of the server takes back the last steps as wholes; only the end must be for good when it is told.
+      set_config('synchronous_commit', 'off', true)`);
   const [held] = await tx.query<Held>(sql('archive.lock')`
     select a.id, a.user_id as "tenantId", a.state, a.totals, a.progress, a.checksum,
       not exists (select from campaigns c where c.id = a.id and c.deleted_at is null) as deleted
     from archived_campaigns a where a.id = ${archiveId} for update`);
   return held;
+}
+
+/** Whoever is told that it is done may rely on it. */
+export async function forGood(tx: Db): Promise<void> {
+  await tx.query(sql('archive.for_good')`set local synchronous_commit to default`);
 }
 
 export async function saveProgress(tx: Db, archiveId: string, progress: Progress): Promise<void> {

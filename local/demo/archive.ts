@@ -110,6 +110,6 @@ const belongs = (table: ArchivedTable, campaignId: string) =>
 
 async function chunksOf(db: Db, campaignId: string): Promise<number> {
   const [found] = await db.query<{ rows: number }>(sql('demo.chunks')`
-    select coalesce(sum(jsonb_array_length(rows)), 0)::bigint as rows from archive_chunks where archive_id = ${campaignId}`);
+    select coalesce(sum(aim.chunk_size(rows)), 0)::bigint as rows from archive_chunks where archive_id = ${campaignId}`);
   return found?.rows ?? 0;
 }

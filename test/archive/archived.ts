@@ -33,15 +33,16 @@ export async function archive(db: Db, tenantId: string, id: string): Promise<voi
     await db.query({
       statement: 't',
       text: `with kept as (
-          select jsonb_agg(jsonb_build_array(attname, format_type(atttypid, null)) order by attnum) as columns
+          select jsonb_agg(jsonb_build_array(attname, format_type(atttypid, null))
+              || case when atttypid = 'jsonb'::regtype then '["wrapped"]'::jsonb else '[]' end order by attnum) as columns
           from pg_attribute where attrelid = $2::regclass and attnum > 0 and not attisdropped
             and attname not in ('user_id', 'campaign_id', 'search_vector')
         ), chunk as (
-          select part, count(*) as n, jsonb_agg((
+          select part, count(*) as n, aim.chunk_of(jsonb_agg((
             select jsonb_agg(case when c.value ->> 1 = 'jsonb' then jsonb_build_array(to_jsonb(t) -> (c.value ->> 0))
               else to_jsonb(t) -> (c.value ->> 0) end order by c.place)
             from kept, jsonb_array_elements(kept.columns) with ordinality c (value, place)
-          ) order by created_at, id) as rows
+          ) order by created_at, id)) as rows
           from (select *, (row_number() over (order by created_at, id) - 1) / 1000 as part from ${table} where campaign_id = $1::uuid) t
           group by part
         )

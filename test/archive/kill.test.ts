@@ -89,7 +89,7 @@ test('an archiver that dies at any statement loses no row, and the next one goes
     expect.arrayContaining([
       'before commit',
       'after commit',
-      'after archive.check',
+      'after archive.write.contacts',
       'after archive.delete.contacts',
     ]),
   );

@@ -36,8 +36,11 @@ test('whatever hangs on an archived row is archived before it, so that no cascad
     from pg_constraint where contype = 'f' and conrelid <> confrelid
       and confrelid = any (select unnest(${[...archivedTables]}::text[])::regclass)`);
   const place = (table: string) => archivedTables.indexOf(table as (typeof archivedTables)[number]);
-  expect(order.length).toBeGreaterThan(5);
+  expect(order.length).toBeGreaterThan(3);
   expect(order.filter(({ table, to }) => place(table) > place(to))).toEqual([]);
+  // Kept by triggers (0060_set_keys.sql), which this cannot find.
+  expect(place('research_attempts')).toBeLessThan(place('research_jobs'));
+  expect(place('research_jobs')).toBeLessThan(Math.min(place('research_batches'), place('companies')));
 });
 
 test('a table that comes to hang on an archived one is found by this test', async () => {

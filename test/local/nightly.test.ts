@@ -187,7 +187,9 @@ test('idle campaigns end archived, over as many calls as it takes, and the night
       invocations: night.calls.length,
     }),
   ]);
-  expect(night.lines().filter(({ level }) => level === 'WARN')).toEqual([
+  // A busy machine's slow statements are another matter.
+  const warnings = night.lines().filter(({ level, message }) => level === 'WARN' && message !== 'db.slow');
+  expect(warnings).toEqual([
     expect.objectContaining({ message: 'archive.failed', campaignId: bad, code: '23514' }),
   ]);
   expect(night.text()).not.toContain('secret.example');

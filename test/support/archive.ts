@@ -138,7 +138,7 @@ export async function digestOf(db: Db, campaignId: string): Promise<Record<strin
 export async function whereabouts(db: Db, campaignId: string) {
   const digests = await digestOf(db, campaignId);
   const kept = await db.query<{ table: string; rows: number }>(sql('t')`
-    select table_name as table, sum(jsonb_array_length(rows))::bigint as rows from archive_chunks
+    select table_name as table, sum(aim.chunk_size(rows))::bigint as rows from archive_chunks
     where archive_id = ${campaignId} group by 1`);
   const archived = new Map(kept.map(({ table, rows }) => [table, rows]));
   return tables.map((table) => ({

@@ -58,10 +58,11 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
 /** A late result keeps the people it found in its own JSON: this one goes as a whole. */
 function lateResult(person: Person): Fragment {
   return sql.fragment`(
-    select case when at.place is null then raw.value
-      else jsonb_set(raw.value, array[at.place, '0'], ${othersIn(person, sql.fragment`(raw.value -> at.place::int -> 0)`)}) end
+    select case when at.path is null then raw.value
+      else jsonb_set(raw.value, at.path, ${othersIn(person, sql.fragment`(raw.value #> at.path)`)}) end
     from (
-      select max(c.place - 1)::text as place from jsonb_array_elements(raw.columns) with ordinality c (value, place)
+      select max(array[(c.place - 1)::text] || case when c.value ->> 2 = 'wrapped' then array['0'] else '{}' end) as path
+      from jsonb_array_elements(raw.columns) with ordinality c (value, place)
       where c.value ->> 0 = 'prospects'
     ) at
   )`;

@@ -27,12 +27,12 @@ export async function rewriteChunk(
   }>(sql('erase.rewrite')`
     select count(*) filter (where gone or named)::int as touched, count(*) filter (where gone)::int as dropped,
       count(*) filter (where not gone)::int as kept,
-      to_jsonb(array_agg(case when named then ${changed} else value end order by place)
-        filter (where not gone))::text as rows
+      aim.chunk_of(to_jsonb(array_agg(case when named then ${changed} else value end order by place)
+        filter (where not gone)))::text as rows
     from (
       select raw.value, raw.place, k.columns, ${drop} as gone, ${change} as named
       from archive_chunks k
-      cross join lateral jsonb_array_elements(k.rows) with ordinality as raw (value, place)
+      cross join lateral aim.chunk_rows(k.rows, k.row_count) with ordinality as raw (value, place)
       join aim.archived_rows(${archiveId}, ${table}, ${number}) with ordinality as row (value, place)
         on row.place = raw.place
       where k.archive_id = ${archiveId} and k.table_name = ${table} and k.number = ${number}

@@ -1,0 +1,238 @@
+-- Up Migration
+
+-- Archivers and restores wait, as does whoever reads a chunk; chunks are written anew below.
+lock table archived_campaigns, archive_chunks in access exclusive mode;
+
+-- How a chunk keeps its rows, from here on: `rows` has an array for each of `columns`, with its values of all rows, in the
+-- order in which they were moved. Where a column has the same value in all rows, it has it once. The key comes first, and
+-- so tells how many rows there are: its values are one text, the 16 bytes of each in Base64.
+--   columns: [["id", "uuid"], ["title", "text"], ["attributes", "jsonb"], ["payload", "jsonb", "wrapped"]]
+--   rows:    ["AY8Zx…", ["CEO"], [{"a": 1.50}, {}], [[null], null]]
+-- A value is what to_jsonb makes of it, times in UTC; a json or jsonb value of a column that may be null is wrapped in an
+-- array, so that a JSON null and no value at all differ; a value of any other type that JSON does not have (arrays,
+-- ranges) is its text.
+-- What is not kept, the hash, and what whoever rewrites a chunk has to renew: as before, see 0030.
+-- By column and not by row: each value is copied once, and what is alike lies together.
+comment on column archive_chunks.rows is
+  'For each of columns an array with its values of all rows, or with the one value that all of them have.';
+
+-- The keys of a chunk, in the order of its rows, from the text that it keeps of them.
+create function aim.chunk_keys(given text) returns setof uuid
+  language sql immutable strict parallel safe rows 1000 set search_path = pg_catalog as $sql$
+    select encode(substr(k.bytes, 16 * place + 1, 16), 'hex')::uuid
+    from (select decode(given, 'base64') as bytes offset 0) k
+    cross join lateral generate_series(0, octet_length(k.bytes) / 16 - 1) place
+  $sql$;
+
+-- The other way.
+create function aim.packed_keys(given uuid[]) returns text
+  language sql immutable strict parallel safe set search_path = pg_catalog as $sql$
+    select encode(string_agg(uuid_send(k.key), '' order by k.place), 'base64')
+    from unnest(given) with ordinality k (key, place)
+  $sql$;
+
+create function aim.chunk_size(rows jsonb) returns int
+  language sql immutable parallel safe set search_path = pg_catalog as
+  $sql$ select octet_length(decode(rows ->> 0, 'base64')) / 16 $sql$;
+
+-- A column's values of all n rows.
+create function aim.chunk_column(given jsonb, n int) returns jsonb
+  language sql immutable parallel safe set search_path = pg_catalog as $sql$
+    select case when jsonb_typeof(given) = 'string' then to_jsonb(array(select aim.chunk_keys(given #>> '{}')))
+      when jsonb_array_length(given) = n then given else to_jsonb(array_fill(given -> 0, array[n])) end
+  $sql$;
+
+-- The rows of a chunk, each as an array of its values, in their order.
+create function aim.chunk_rows(given jsonb, n int) returns setof jsonb
+  language sql immutable parallel safe rows 1000 set search_path = pg_catalog as $sql$
+    select to_jsonb(array_agg(v.value order by c.place))
+    from jsonb_array_elements(given) with ordinality c (value, place)
+    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n)) with ordinality v (value, place)
+    group by v.place order by v.place
+  $sql$;
+
+-- The other way: what a chunk keeps of such rows, an array of arrays.
+create function aim.chunk_of(given jsonb) returns jsonb
+  language sql immutable parallel safe set search_path = pg_catalog as $sql$
+    select to_jsonb(array_agg(c.kept order by c.place))
+    from (
+      select v.place, case when v.place = 1
+          then to_jsonb(aim.packed_keys(array_agg((case when v.place = 1 then v.value #>> '{}' end)::uuid order by r.place)))
+          else to_jsonb(array_agg(v.value order by r.place)) end as kept
+      from jsonb_array_elements(given) with ordinality r (value, place)
+      cross join lateral jsonb_array_elements(r.value) with ordinality v (value, place)
+      group by v.place
+    ) c
+  $sql$;
+
+-- The rows of a chunk as objects, in their order, with the tenant and the campaign they belong to. With the caller's
+-- rights. A JSON null shows as no value does.
+create or replace function aim.archived_rows(archive uuid, relation text, chunk int) returns setof jsonb
+  language sql stable rows 1000 set search_path = pg_catalog, public, pg_temp as $sql$
+    select jsonb_build_object('user_id', k.user_id)
+      || case when relation in ('research_attempts', 'late_results') then '{}'
+        else jsonb_build_object('campaign_id', k.archive_id) end
+      || r.row
+    from archive_chunks k
+    cross join lateral (
+      -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+      select v.place, json_object_agg(n.value ->> 0,
+        case when n.value ->> 2 = 'wrapped' then v.value -> 0 else v.value end)::jsonb as row
+      from jsonb_array_elements(k.columns) with ordinality n (value, place)
+      join jsonb_array_elements(k.rows) with ordinality c (value, place) on c.place = n.place
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, k.row_count)) with ordinality v (value, place)
+      group by v.place
+    ) r
+    where k.archive_id = archive and k.table_name = relation and k.number = chunk
+    order by r.place
+  $sql$;
+
+-- In the transaction that writes the chunk, so that a chunk and what finds it are there together or neither. A million
+-- rows pass here: of a chunk only the columns that count are taken, and the token (aim.archive_token) is made in place.
+create or replace function aim.index_chunk() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$
+declare
+  key bytea;
+  email_at int;
+  domain_at int;
+begin
+  if new.table_name not in ('companies', 'contacts', 'prospect_research') then
+    return null;
+  end if;
+  key := aim.archive_salt(new.user_id);
+  select max(c.place) filter (where c.value ->> 0 = 'email') - 1, max(c.place) filter (where c.value ->> 0 = 'domain') - 1
+  into email_at, domain_at from jsonb_array_elements(new.columns) with ordinality c (value, place);
+  insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
+  with email as materialized (
+    select lower(e.value) as email from jsonb_array_elements_text(new.rows -> email_at) e (value)
+  ), word as (
+    select 'e:' || email as word from email
+    union all select distinct 'd:' || split_part(email, '@', 2) from email where email like '%@%'
+    union all select 'd:' || lower(d.value) from jsonb_array_elements_text(new.rows -> domain_at) d (value)
+  ), hashed as (
+    select sha256(key || convert_to(word, 'UTF8')) as hash from word where word is not null offset 0
+  )
+  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
+    (get_byte(hash, 0) << 24) | (get_byte(hash, 1) << 16) | (get_byte(hash, 2) << 8) | get_byte(hash, 3)), '{}')
+  from hashed
+  on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
+  return null;
+end
+$body$;
+
+do $body$
+declare
+  wanted text;
+begin
+  foreach wanted in array array[
+    'aim.chunk_keys(text)', 'aim.packed_keys(uuid[])', 'aim.chunk_size(jsonb)', 'aim.chunk_column(jsonb, int)',
+    'aim.chunk_rows(jsonb, int)', 'aim.chunk_of(jsonb)'
+  ] loop
+    execute format('revoke all on function %s from public', wanted);
+    execute format('grant execute on function %s to aim_api, aim_worker, aim_definer', wanted);
+  end loop;
+end
+$body$;
+
+-- Chunks of before. Those that are damaged keep telling so. The policies bind the owner too.
+alter table archived_campaigns no force row level security;
+alter table archive_chunks no force row level security;
+create temp table whole on commit drop as
+  select id from archived_campaigns where checksum = aim.archive_checksum(id);
+update archive_chunks k set columns = n.columns, rows = n.rows,
+  sha256 = case when k.sha256 = aim.chunk_sha256(k.columns, k.rows) then aim.chunk_sha256(n.columns, n.rows) else k.sha256 end
+from archive_chunks o
+cross join lateral (
+  select aim.chunk_of(o.rows) as rows, to_jsonb(array_agg(
+    case when c.value ->> 1 in ('json', 'jsonb') then c.value || '["wrapped"]' else c.value end order by c.place)) as columns
+  from jsonb_array_elements(o.columns) with ordinality c (value, place)
+  offset 0
+) n
+where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number and o.columns <> '[]';
+update archived_campaigns set checksum = aim.archive_checksum(id) where id in (select id from whole);
+drop table whole;
+alter table archived_campaigns force row level security;
+alter table archive_chunks force row level security;
+
+-- Down Migration
+
+lock table archived_campaigns, archive_chunks in access exclusive mode;
+create or replace function aim.archived_rows(archive uuid, relation text, chunk int) returns setof jsonb
+  language sql stable rows 1000 set search_path = pg_catalog, public, pg_temp as $sql$
+    select jsonb_build_object('user_id', k.user_id)
+      || case when relation in ('research_attempts', 'late_results') then '{}'
+        else jsonb_build_object('campaign_id', k.archive_id) end
+      || coalesce((
+        -- Not jsonb_object_agg, which is quadratic in the strings of a large value.
+        select json_object_agg(c.value ->> 0, case when c.value ->> 1 in ('json', 'jsonb')
+          then r.value -> (c.place::int - 1) -> 0 else r.value -> (c.place::int - 1) end)::jsonb
+        from jsonb_array_elements(k.columns) with ordinality c (value, place)), '{}')
+    from archive_chunks k
+    cross join lateral jsonb_array_elements(k.rows) with ordinality r (value, place)
+    where k.archive_id = archive and k.table_name = relation and k.number = chunk
+    order by r.place
+  $sql$;
+create or replace function aim.index_chunk() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$
+declare
+  key bytea;
+  email_at int;
+  domain_at int;
+begin
+  if new.table_name not in ('companies', 'contacts', 'prospect_research') then
+    return null;
+  end if;
+  key := aim.archive_salt(new.user_id);
+  select max(c.place) filter (where c.value ->> 0 = 'email') - 1, max(c.place) filter (where c.value ->> 0 = 'domain') - 1
+  into email_at, domain_at from jsonb_array_elements(new.columns) with ordinality c (value, place);
+  insert into archive_lookup (archive_id, table_name, number, user_id, hashes)
+  select new.archive_id, new.table_name, new.number, new.user_id, coalesce(array_agg(distinct
+    ('x' || encode(substr(sha256(key || convert_to(said.word, 'UTF8')), 1, 4), 'hex'))::bit(32)::int), '{}')
+  from (
+    select distinct words.word
+    from jsonb_array_elements(new.rows) r (value)
+    cross join lateral (select lower(r.value ->> email_at) as email, lower(r.value ->> domain_at) as domain) found
+    cross join lateral (values
+      ('e:' || found.email),
+      (case when found.email like '%@%' then 'd:' || split_part(found.email, '@', 2) end),
+      ('d:' || found.domain)
+    ) words (word)
+    where words.word is not null
+  ) said
+  on conflict (archive_id, table_name, number) do update set hashes = excluded.hashes;
+  return null;
+end
+$body$;
+alter table archived_campaigns no force row level security;
+alter table archive_chunks no force row level security;
+create temp table whole on commit drop as
+  select id from archived_campaigns where checksum = aim.archive_checksum(id);
+update archive_chunks k set columns = n.columns, rows = n.rows,
+  sha256 = case when k.sha256 = aim.chunk_sha256(k.columns, k.rows) then aim.chunk_sha256(n.columns, n.rows) else k.sha256 end
+from archive_chunks o
+cross join lateral (
+  select (select to_jsonb(array_agg(c.value - 2 order by c.place)) from jsonb_array_elements(o.columns) with ordinality c (value, place))
+      as columns,
+    (select to_jsonb(array_agg(r.value order by r.place)) from (
+      select v.place, to_jsonb(array_agg(
+        case when n.value ->> 1 in ('json', 'jsonb') and n.value ->> 2 is null then jsonb_build_array(v.value) else v.value end
+        order by n.place)) as value
+      from jsonb_array_elements(o.columns) with ordinality n (value, place)
+      join jsonb_array_elements(o.rows) with ordinality c (value, place) on c.place = n.place
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, o.row_count)) with ordinality v (value, place)
+      group by v.place
+    ) r) as rows
+  offset 0
+) n
+where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number and o.columns <> '[]';
+update archived_campaigns set checksum = aim.archive_checksum(id) where id in (select id from whole);
+drop table whole;
+alter table archived_campaigns force row level security;
+alter table archive_chunks force row level security;
+drop function aim.chunk_of(jsonb);
+drop function aim.chunk_rows(jsonb, int);
+drop function aim.chunk_column(jsonb, int);
+drop function aim.chunk_size(jsonb);
+drop function aim.packed_keys(uuid[]);
+drop function aim.chunk_keys(text);
+comment on column archive_chunks.rows is null;
