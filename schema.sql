@@ -367,7 +367,7 @@ CREATE TRIGGER count_moved AFTER UPDATE ON public.companies REFERENCING OLD TABL
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.companies REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
-CREATE TRIGGER keys_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.jobs_of_companies_go();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.children_go();
 CREATE TRIGGER keys_stay BEFORE UPDATE OF id ON public.companies FOR EACH ROW WHEN ((old.id IS DISTINCT FROM new.id)) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.companies REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.companies REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('company');
@@ -717,13 +717,13 @@ create policy definer on research_batches for all to aim_definer using (true) wi
 create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
-grant select, update (updated_at) on research_batches to aim_definer;
+grant select (id), update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
 CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
-CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.jobs_of_batches_go();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.children_go();
 CREATE TRIGGER keys_stay BEFORE UPDATE OF id ON public.research_batches FOR EACH ROW WHEN ((old.id IS DISTINCT FROM new.id)) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
@@ -788,12 +788,12 @@ create policy tenant_reads on research_jobs for select to aim_api using (COALESC
 create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
-grant delete, select, select (id, campaign_id), update (updated_at) on research_jobs to aim_definer;
+grant delete, select (id, batch_id, company_id, campaign_id), update (updated_at) on research_jobs to aim_definer;
 grant delete, insert, select, update on research_jobs to aim_worker;
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
-CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.attempts_of_jobs_go();
+CREATE TRIGGER keys_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.children_go();
 CREATE TRIGGER keys_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.keys_of_jobs();
 CREATE TRIGGER keys_stay BEFORE UPDATE OF id, batch_id, company_id ON public.research_jobs FOR EACH ROW WHEN ((((old.id IS DISTINCT FROM new.id) OR (old.batch_id IS DISTINCT FROM new.batch_id)) OR (old.company_id IS DISTINCT FROM new.company_id))) EXECUTE FUNCTION aim.keys_stay();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
@@ -972,23 +972,6 @@ AS $function$
     order by r.place
   $function$;
 
-CREATE OR REPLACE FUNCTION aim.attempts_of_jobs_go()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
- SET enable_seqscan TO 'off'
-AS $function$
-begin
-  delete from research_attempts a using removed r where a.job_id = r.id;
-  return null;
-end
-$function$
-;
-alter function aim.attempts_of_jobs_go() owner to aim_definer;
-
 CREATE OR REPLACE FUNCTION aim.authenticate(key_hash bytea)
  RETURNS TABLE(user_id uuid, id uuid, name text, prefix text, scopes text[])
  LANGUAGE plpgsql
@@ -1024,6 +1007,33 @@ begin
   return exists (select from changes where user_id = tenant and xid >= since);
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION aim.children_go()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  gone uuid[] := (select array_agg(id) from removed);
+begin
+  if gone is null then
+    return null;
+  end if;
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    raise exception 'rows of % are deleted under READ COMMITTED only', tg_table_name using errcode = '25001';
+  end if;
+  case tg_table_name
+    when 'companies' then delete from research_jobs where company_id = any(gone);
+    when 'research_batches' then delete from research_jobs where batch_id = any(gone);
+    when 'research_jobs' then delete from research_attempts where job_id = any(gone);
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.children_go() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.chunk_column(given jsonb, n integer)
  RETURNS jsonb
@@ -1401,56 +1411,23 @@ $function$
 ;
 alter function aim.index_chunk() owner to aim_definer;
 
-CREATE OR REPLACE FUNCTION aim.jobs_of_batches_go()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
- SET enable_seqscan TO 'off'
-AS $function$
-begin
-  delete from research_jobs j using removed r where j.batch_id = r.id;
-  return null;
-end
-$function$
-;
-alter function aim.jobs_of_batches_go() owner to aim_definer;
-
-CREATE OR REPLACE FUNCTION aim.jobs_of_companies_go()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
- SET enable_seqscan TO 'off'
-AS $function$
-begin
-  delete from research_jobs j using removed r where j.company_id = r.id;
-  return null;
-end
-$function$
-;
-alter function aim.jobs_of_companies_go() owner to aim_definer;
-
 CREATE OR REPLACE FUNCTION aim.keys_of_attempts()
  RETURNS trigger
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
  SET enable_seqscan TO 'off'
 AS $function$
 declare
-  made bigint := (select count(*) from added);
+  wanted uuid[] := (select array_agg(distinct job_id) from added);
   found_rows bigint;
 begin
-  perform from added a join research_jobs j on j.id = a.job_id order by j.id for key share of j;
+  if wanted is null then
+    return null;
+  end if;
+  perform from research_jobs where id = any(wanted) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> made then
+  if found_rows <> cardinality(wanted) then
     raise foreign_key_violation using table = 'research_attempts', constraint = 'research_attempts_job_id_fkey',
       message = 'an attempt is of a job that does not exist';
   end if;
@@ -1465,26 +1442,26 @@ CREATE OR REPLACE FUNCTION aim.keys_of_jobs()
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
  SET enable_seqscan TO 'off'
 AS $function$
 declare
-  made bigint := (select count(*) from added);
+  batches uuid[];
+  wanted uuid[];
   found_rows bigint;
 begin
-  if made = 0 then
+  select array_agg(distinct batch_id), array_agg(distinct company_id) into batches, wanted from added;
+  if wanted is null then
     return null;
   end if;
-  perform from research_batches where id in (select distinct batch_id from added) order by id for key share;
+  perform from research_batches where id = any(batches) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> (select count(*) from (select distinct batch_id from added) batches) then
+  if found_rows <> cardinality(batches) then
     raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_batch_id_fkey',
       message = 'a job is of a batch that does not exist';
   end if;
-  perform from added a join companies c on c.id = a.company_id order by c.id for key share of c;
+  perform from companies where id = any(wanted) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> made then
+  if found_rows <> cardinality(wanted) then
     raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_company_id_fkey',
       message = 'a job is of a company that does not exist';
   end if;

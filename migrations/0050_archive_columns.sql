@@ -134,21 +134,21 @@ begin
 end
 $body$;
 
--- Chunks of before. Those that are damaged keep telling so. The policies bind the owner too.
+-- Chunks of before. Those that are damaged stay as they are, and so keep telling it. The policies bind the owner too.
 alter table archived_campaigns no force row level security;
 alter table archive_chunks no force row level security;
 create temp table whole on commit drop as
   select id from archived_campaigns where checksum = aim.archive_checksum(id);
 update archive_chunks k set columns = n.columns, rows = n.rows,
-  sha256 = case when k.sha256 = aim.chunk_sha256(k.columns, k.rows) then aim.chunk_sha256(n.columns, n.rows) else k.sha256 end
-from archive_chunks o
+  sha256 = aim.chunk_sha256(n.columns, n.rows)
+from (select * from archive_chunks where columns <> '[]' and sha256 = aim.chunk_sha256(columns, rows) offset 0) o
 cross join lateral (
   select aim.chunk_of(o.rows) as rows, to_jsonb(array_agg(
     case when c.value ->> 1 in ('json', 'jsonb') then c.value || '["wrapped"]' else c.value end order by c.place)) as columns
   from jsonb_array_elements(o.columns) with ordinality c (value, place)
   offset 0
 ) n
-where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number and o.columns <> '[]';
+where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number;
 update archived_campaigns set checksum = aim.archive_checksum(id) where id in (select id from whole);
 drop table whole;
 alter table archived_campaigns force row level security;
@@ -208,8 +208,8 @@ alter table archive_chunks no force row level security;
 create temp table whole on commit drop as
   select id from archived_campaigns where checksum = aim.archive_checksum(id);
 update archive_chunks k set columns = n.columns, rows = n.rows,
-  sha256 = case when k.sha256 = aim.chunk_sha256(k.columns, k.rows) then aim.chunk_sha256(n.columns, n.rows) else k.sha256 end
-from archive_chunks o
+  sha256 = aim.chunk_sha256(n.columns, n.rows)
+from (select * from archive_chunks where columns <> '[]' and sha256 = aim.chunk_sha256(columns, rows) offset 0) o
 cross join lateral (
   select (select to_jsonb(array_agg(c.value - 2 order by c.place)) from jsonb_array_elements(o.columns) with ordinality c (value, place))
       as columns,
@@ -224,7 +224,7 @@ cross join lateral (
     ) r) as rows
   offset 0
 ) n
-where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number and o.columns <> '[]';
+where o.archive_id = k.archive_id and o.table_name = k.table_name and o.number = k.number;
 update archived_campaigns set checksum = aim.archive_checksum(id) where id in (select id from whole);
 drop table whole;
 alter table archived_campaigns force row level security;

@@ -10,27 +10,29 @@ lock table companies, research_batches, research_jobs, research_attempts in acce
 --   trigger, whose statement begins afterwards, sees the row and takes it along.
 -- * A row below a parent that is being deleted waits for that to commit, finds no parent, and is refused (23503).
 -- * What a row hangs on does not change.
--- A loop over the index of the parents is the one plan, whatever the statistics say: a kept plan that reads all of a
--- table was made when the table was small.
+-- The rows are handed on as arrays, which any plan meets with the parents' index, whatever the statistics were when the
+-- session first ran it: a join was kept from when the tables were small, and compared each row with each.
+-- Under REPEATABLE READ a deletion would not see the rows that its parents' lock had it wait for, so it is refused.
 create function aim.keys_of_jobs() returns trigger
-  language plpgsql security definer set search_path = pg_catalog, public, pg_temp
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $body$
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off as $body$
 declare
-  made bigint := (select count(*) from added);
+  batches uuid[];
+  wanted uuid[];
   found_rows bigint;
 begin
-  if made = 0 then
+  select array_agg(distinct batch_id), array_agg(distinct company_id) into batches, wanted from added;
+  if wanted is null then
     return null;
   end if;
-  perform from research_batches where id in (select distinct batch_id from added) order by id for key share;
+  perform from research_batches where id = any(batches) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> (select count(*) from (select distinct batch_id from added) batches) then
+  if found_rows <> cardinality(batches) then
     raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_batch_id_fkey',
       message = 'a job is of a batch that does not exist';
   end if;
-  perform from added a join companies c on c.id = a.company_id order by c.id for key share of c;
+  perform from companies where id = any(wanted) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> made then
+  if found_rows <> cardinality(wanted) then
     raise foreign_key_violation using table = 'research_jobs', constraint = 'research_jobs_company_id_fkey',
       message = 'a job is of a company that does not exist';
   end if;
@@ -39,15 +41,17 @@ end
 $body$;
 
 create function aim.keys_of_attempts() returns trigger
-  language plpgsql security definer set search_path = pg_catalog, public, pg_temp
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $body$
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off as $body$
 declare
-  made bigint := (select count(*) from added);
+  wanted uuid[] := (select array_agg(distinct job_id) from added);
   found_rows bigint;
 begin
-  perform from added a join research_jobs j on j.id = a.job_id order by j.id for key share of j;
+  if wanted is null then
+    return null;
+  end if;
+  perform from research_jobs where id = any(wanted) order by id for key share;
   get diagnostics found_rows = row_count;
-  if found_rows <> made then
+  if found_rows <> cardinality(wanted) then
     raise foreign_key_violation using table = 'research_attempts', constraint = 'research_attempts_job_id_fkey',
       message = 'an attempt is of a job that does not exist';
   end if;
@@ -55,29 +59,23 @@ begin
 end
 $body$;
 
-create function aim.jobs_of_companies_go() returns trigger
-  language plpgsql security definer set search_path = pg_catalog, public, pg_temp
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $body$
+-- What hangs on the rows that a statement deleted goes with them.
+create function aim.children_go() returns trigger
+  language plpgsql security definer set search_path = pg_catalog, public, pg_temp set enable_seqscan = off as $body$
+declare
+  gone uuid[] := (select array_agg(id) from removed);
 begin
-  delete from research_jobs j using removed r where j.company_id = r.id;
-  return null;
-end
-$body$;
-
-create function aim.jobs_of_batches_go() returns trigger
-  language plpgsql security definer set search_path = pg_catalog, public, pg_temp
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $body$
-begin
-  delete from research_jobs j using removed r where j.batch_id = r.id;
-  return null;
-end
-$body$;
-
-create function aim.attempts_of_jobs_go() returns trigger
-  language plpgsql security definer set search_path = pg_catalog, public, pg_temp
-  set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off as $body$
-begin
-  delete from research_attempts a using removed r where a.job_id = r.id;
+  if gone is null then
+    return null;
+  end if;
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    raise exception 'rows of % are deleted under READ COMMITTED only', tg_table_name using errcode = '25001';
+  end if;
+  case tg_table_name
+    when 'companies' then delete from research_jobs where company_id = any(gone);
+    when 'research_batches' then delete from research_jobs where batch_id = any(gone);
+    when 'research_jobs' then delete from research_attempts where job_id = any(gone);
+  end case;
   return null;
 end
 $body$;
@@ -91,27 +89,24 @@ $body$;
 
 -- A lock on a key needs the right to change something.
 grant update (updated_at) on companies, research_batches to aim_definer;
-grant select, delete, update (updated_at) on research_jobs to aim_definer;
-grant select on research_batches to aim_definer;
+grant select (id, batch_id, company_id, campaign_id), delete, update (updated_at) on research_jobs to aim_definer;
+grant select (id) on research_batches to aim_definer;
 grant delete on research_attempts to aim_definer;
 alter function aim.keys_of_jobs() owner to aim_definer;
 alter function aim.keys_of_attempts() owner to aim_definer;
-alter function aim.jobs_of_companies_go() owner to aim_definer;
-alter function aim.jobs_of_batches_go() owner to aim_definer;
-alter function aim.attempts_of_jobs_go() owner to aim_definer;
-revoke all on function aim.keys_of_jobs(), aim.keys_of_attempts(), aim.jobs_of_companies_go(), aim.jobs_of_batches_go(),
-  aim.attempts_of_jobs_go(), aim.keys_stay() from public;
+alter function aim.children_go() owner to aim_definer;
+revoke all on function aim.keys_of_jobs(), aim.keys_of_attempts(), aim.children_go(), aim.keys_stay() from public;
 
 create trigger keys_inserted after insert on research_jobs referencing new table as added
   for each statement execute function aim.keys_of_jobs();
 create trigger keys_inserted after insert on research_attempts referencing new table as added
   for each statement execute function aim.keys_of_attempts();
 create trigger keys_deleted after delete on companies referencing old table as removed
-  for each statement execute function aim.jobs_of_companies_go();
+  for each statement execute function aim.children_go();
 create trigger keys_deleted after delete on research_batches referencing old table as removed
-  for each statement execute function aim.jobs_of_batches_go();
+  for each statement execute function aim.children_go();
 create trigger keys_deleted after delete on research_jobs referencing old table as removed
-  for each statement execute function aim.attempts_of_jobs_go();
+  for each statement execute function aim.children_go();
 create trigger keys_stay before update of id, batch_id, company_id on research_jobs
   for each row when ((old.id, old.batch_id, old.company_id) is distinct from (new.id, new.batch_id, new.company_id))
   execute function aim.keys_stay();
@@ -196,14 +191,11 @@ drop trigger keys_stay on companies;
 drop trigger keys_stay on research_batches;
 drop function aim.keys_of_jobs();
 drop function aim.keys_of_attempts();
-drop function aim.jobs_of_companies_go();
-drop function aim.jobs_of_batches_go();
-drop function aim.attempts_of_jobs_go();
+drop function aim.children_go();
 drop function aim.keys_stay();
 revoke update (updated_at) on companies, research_batches, research_jobs from aim_definer;
-revoke select on research_batches from aim_definer;
-revoke select, delete on research_jobs from aim_definer;
-grant select (id, campaign_id) on research_jobs to aim_definer;
+revoke select (id) on research_batches from aim_definer;
+revoke select (batch_id, company_id), delete on research_jobs from aim_definer;
 revoke delete on research_attempts from aim_definer;
 create or replace function aim.note_states() returns trigger
   language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$

@@ -24,9 +24,9 @@ export const columnOf = ([name, type, wrapped]: KeptColumn): Column => ({
 
 /** JSON has these; any other type is kept as its text. */
 const plainTypes =
-  /^(uuid|text|boolean|smallint|integer|bigint|numeric.*|real|double precision|character.*|bytea|date|timestamp.*)$/;
+  /^(uuid|text|boolean|smallint|integer|bigint|numeric[^[]*|real|double precision|character[^[]*|bytea|date|timestamp[^[]*)$/;
 /** What is equal is the same here, to the last digit and space. */
-const exactTypes = /^(uuid|text|boolean|smallint|integer|bigint|date|timestamp.*)$/;
+const exactTypes = /^(uuid|text|boolean|smallint|integer|bigint|date|timestamp[^[]*)$/;
 export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
 /**

@@ -47,6 +47,9 @@ export async function readBody(
 /** As a pipeline would, which takes longer for its own making than a short answer takes to come. */
 function collect(body: Readable, parts: Uint8Array[], maxBytes: number): Promise<void> {
   return new Promise((resolve, reject) => {
+    const cutOff = () => Object.assign(new Error('cut off'), { code: 'ERR_STREAM_PREMATURE_CLOSE' });
+    // Over before it began: none of the events below would come.
+    if (body.destroyed) return reject(body.errored ?? cutOff());
     let bytes = 0;
     body.on('data', (part: Uint8Array) => {
       bytes += part.byteLength;
@@ -57,8 +60,7 @@ function collect(body: Readable, parts: Uint8Array[], maxBytes: number): Promise
     body.on('error', reject);
     // Where a connection was cut without an error this is all that comes.
     body.on('close', () => {
-      if (!body.readableEnded)
-        reject(Object.assign(new Error('cut off'), { code: 'ERR_STREAM_PREMATURE_CLOSE' }));
+      if (!body.readableEnded) reject(cutOff());
     });
   });
 }

@@ -84,6 +84,47 @@ test('a job keeps its company, its batch and its id', async () => {
     ).rejects.toMatchObject({ code: '23001' });
 });
 
+test('a session that began with a handful of companies makes jobs of thousands as fast as any', async () => {
+  const own = await testDatabase({ max: 1 });
+  const { tenantId, campaignId, companyIds, provider } = await aWorld(own, { companies: 2 });
+  await own.query(sql('test.analyze')`analyze companies`);
+  const [batch] = await own.query<{ id: string }>(sql('test.batch')`
+    insert into research_batches (user_id, campaign_id, provider_id, kind)
+    values (${tenantId}, ${campaignId}, ${provider.id}, 'company') returning id`);
+  const scene = { tenantId, campaignId, companyIds, providerId: provider.id, batchId: batch?.id ?? '' };
+  await addJobs(own, scene);
+  await own.query(sql('test.many')`
+    insert into companies (user_id, campaign_id, name, domain, natural_key)
+    select ${tenantId}, ${campaignId}, 'Many ' || n, 'many-' || n || '.example', 'many-' || n || '.example'
+    from generate_series(1, 40000) n`);
+  const many = await own.query<{ id: string }>(sql('test.some')`
+    select id from companies where name like 'Many%' order by id limit 2000`);
+  // Each row compared with each took a minute and more; otherwise it is a fifth of a second.
+  await own.query(sql('test.patience')`select set_config('statement_timeout', '25s', false)`);
+  const made = await addJobs(
+    own,
+    scene,
+    many.map(({ id }) => id),
+  );
+  expect(made).toHaveLength(2_000);
+  const gone = await own.query(sql('test.gone')`
+    delete from companies where id = any(${many.map(({ id }) => id)}::uuid[]) returning id`);
+  expect(gone).toHaveLength(2_000);
+  expect(await own.query(sql('test.left')`select id from research_jobs`)).toHaveLength(2);
+  await own.close();
+}, 90_000);
+
+test('parents are not deleted under REPEATABLE READ, which would not see the jobs that came meanwhile', async () => {
+  const scene = await aBatch();
+  await addJobs(db, scene);
+  const deleting = db.transaction(async (tx) => {
+    await tx.query(sql('test.level')`set transaction isolation level repeatable read`);
+    await tx.query(sql('test.gone')`delete from companies where id = ${scene.companyIds[0]}`);
+  });
+  await expect(deleting).rejects.toMatchObject({ code: '25001' });
+  expect(await left(scene)).toEqual({ jobs: 3, attempts: 0 });
+});
+
 test.each(['companies', 'research_batches'] as const)(
   'whoever deletes from %s waits for a job that is not committed yet, and takes it along',
   async (table) => {

@@ -6,7 +6,7 @@ import { type Everything, oneOfEverything } from '../support/everything.ts';
 /** Run with the rights of aim_definer, who sees all rows: each binds the tenant itself, or serves triggers alone. */
 const definers = [
   'aim.archive_salt(uuid)',
-  'aim.attempts_of_jobs_go()',
+  'aim.children_go()',
   'aim.authenticate(bytea)',
   'aim.count_deleted()',
   'aim.count_inserted()',
@@ -17,8 +17,6 @@ const definers = [
   'aim.guard_archived()',
   'aim.guard_late_results()',
   'aim.index_chunk()',
-  'aim.jobs_of_batches_go()',
-  'aim.jobs_of_companies_go()',
   'aim.keys_of_attempts()',
   'aim.keys_of_jobs()',
   'aim.note_campaigns()',
