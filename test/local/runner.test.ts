@@ -155,7 +155,8 @@ test('a crash in the middle of a batch loses nothing: all of it comes again, to 
   expect(await until(async () => (await messagesOn(queue)) === 0, 20_000)).toBe(true);
   expect([seen('a'), seen('b')]).toEqual([2, 2]);
   expect(failures).toEqual(['exited with code 7']);
-  expect(new Set(logged().match(/thread \d+/g)).size).toBe(2);
+  // One or two new ones: they may come again together or apart.
+  expect(new Set(logged().match(/thread \d+/g)).size).toBeGreaterThan(1);
 });
 
 test('an invocation that does not end is killed at its timeout and its messages come again', async () => {
