@@ -965,7 +965,7 @@ AS $function$
         case when n.value ->> 2 = 'wrapped' then v.value -> 0 else v.value end)::jsonb as row
       from jsonb_array_elements(k.columns) with ordinality n (value, place)
       join jsonb_array_elements(k.rows) with ordinality c (value, place) on c.place = n.place
-      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, k.row_count)) with ordinality v (value, place)
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n.value ->> 1, k.row_count)) with ordinality v (value, place)
       group by v.place
     ) r
     where k.archive_id = archive and k.table_name = relation and k.number = chunk
@@ -1035,25 +1035,21 @@ $function$
 ;
 alter function aim.children_go() owner to aim_definer;
 
-CREATE OR REPLACE FUNCTION aim.chunk_column(given jsonb, n integer)
+CREATE OR REPLACE FUNCTION aim.chunk_column(given jsonb, type text, n integer)
  RETURNS jsonb
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
+ SET "TimeZone" TO 'UTC'
 AS $function$
-    select case when jsonb_typeof(given) = 'string' then to_jsonb(array(select aim.chunk_keys(given #>> '{}')))
-      when jsonb_array_length(given) = n then given else to_jsonb(array_fill(given -> 0, array[n])) end
-  $function$;
-
-CREATE OR REPLACE FUNCTION aim.chunk_keys(given text)
- RETURNS SETOF uuid
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
- SET search_path TO 'pg_catalog'
-AS $function$
-    select encode(substr(k.bytes, 16 * place + 1, 16), 'hex')::uuid
-    from (select decode(given, 'base64') as bytes offset 0) k
-    cross join lateral generate_series(0, octet_length(k.bytes) / 16 - 1) place
+    select case when jsonb_array_length(k.kept) = n then k.kept else to_jsonb(array_fill(k.kept -> 0, array[n])) end
+    from (
+      select case when jsonb_typeof(given) <> 'string' then given
+        when type = 'uuid' then to_jsonb(string_to_array(given #>> '{}', ',', 'null')::uuid[])
+        when type like '%with time zone' then to_jsonb(string_to_array(given #>> '{}', ',', 'null')::timestamptz[])
+        else to_jsonb(string_to_array(given #>> '{}', ',', 'null')::timestamp[]) end as kept
+      offset 0
+    ) k
   $function$;
 
 CREATE OR REPLACE FUNCTION aim.chunk_of(given jsonb)
@@ -1064,8 +1060,7 @@ CREATE OR REPLACE FUNCTION aim.chunk_of(given jsonb)
 AS $function$
     select to_jsonb(array_agg(c.kept order by c.place))
     from (
-      select v.place, case when v.place = 1
-          then to_jsonb(aim.packed_keys(array_agg((case when v.place = 1 then v.value #>> '{}' end)::uuid order by r.place)))
+      select v.place, case when v.place = 1 then to_jsonb(string_agg(replace(v.value #>> '{}', '-', ''), ',' order by r.place))
           else to_jsonb(array_agg(v.value order by r.place)) end as kept
       from jsonb_array_elements(given) with ordinality r (value, place)
       cross join lateral jsonb_array_elements(r.value) with ordinality v (value, place)
@@ -1073,15 +1068,16 @@ AS $function$
     ) c
   $function$;
 
-CREATE OR REPLACE FUNCTION aim.chunk_rows(given jsonb, n integer)
+CREATE OR REPLACE FUNCTION aim.chunk_rows(columns jsonb, given jsonb, n integer)
  RETURNS SETOF jsonb
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
 AS $function$
     select to_jsonb(array_agg(v.value order by c.place))
-    from jsonb_array_elements(given) with ordinality c (value, place)
-    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n)) with ordinality v (value, place)
+    from jsonb_array_elements(columns) with ordinality t (value, place)
+    join jsonb_array_elements(given) with ordinality c (value, place) on c.place = t.place
+    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, t.value ->> 1, n)) with ordinality v (value, place)
     group by v.place order by v.place
   $function$;
 
@@ -1097,7 +1093,28 @@ CREATE OR REPLACE FUNCTION aim.chunk_size(rows jsonb)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog'
-AS $function$ select octet_length(decode(rows ->> 0, 'base64')) / 16 $function$;
+AS $function$ select (octet_length(rows ->> 0) + 1) / 33 $function$;
+
+CREATE OR REPLACE FUNCTION aim.chunk_texts(given jsonb, n integer)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog'
+AS $function$
+begin
+  if jsonb_typeof(given) = 'array' then
+    if jsonb_array_length(given) = n then
+      return query select jsonb_array_elements_text(given);
+    else
+      return query select given ->> 0 from generate_series(1, n);
+    end if;
+  elsif strpos(given #>> '{}', ',') = 0 then
+    return query select nullif(given #>> '{}', 'null') from generate_series(1, n);
+  else
+    return query select string_to_table(given #>> '{}', ',', 'null');
+  end if;
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.cluster_epoch()
  RETURNS text
@@ -1728,16 +1745,6 @@ end
 $function$
 ;
 alter function aim.note_states() owner to aim_definer;
-
-CREATE OR REPLACE FUNCTION aim.packed_keys(given uuid[])
- RETURNS text
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
- SET search_path TO 'pg_catalog'
-AS $function$
-    select encode(string_agg(uuid_send(k.key), '' order by k.place), 'base64')
-    from unnest(given) with ordinality k (key, place)
-  $function$;
 
 CREATE OR REPLACE FUNCTION aim.prune_changes(retention_days integer)
  RETURNS integer

@@ -3,51 +3,63 @@
 -- Archivers and restores wait, as does whoever reads a chunk; chunks are written anew below.
 lock table archived_campaigns, archive_chunks in access exclusive mode;
 
--- How a chunk keeps its rows, from here on: `rows` has an array for each of `columns`, with its values of all rows, in the
--- order in which they were moved. Where a column has the same value in all rows, it has it once. The key comes first, and
--- so tells how many rows there are: its values are one text, the 16 bytes of each in Base64.
+-- How a chunk keeps its rows, from here on: `rows` has for each of `columns` its values of all rows, in the order in which
+-- they were moved.
 --   columns: [["id", "uuid"], ["title", "text"], ["attributes", "jsonb"], ["payload", "jsonb", "wrapped"]]
---   rows:    ["AY8Zx…", ["CEO"], [{"a": 1.50}, {}], [[null], null]]
--- A value is what to_jsonb makes of it, times in UTC; a json or jsonb value of a column that may be null is wrapped in an
--- array, so that a JSON null and no value at all differ; a value of any other type that JSON does not have (arrays,
--- ranges) is its text.
+--   rows:    ["018f…,018f…", ["CEO"], [{"a": 1.50}, {}], [[null], null]]
+-- They are an array or, for types that have no comma in them and no `null` (uuid, times in UTC), may be one text with
+-- commas between, a uuid without its hyphens; where the same value is in all rows, it is there once. The key comes first,
+-- is a uuid and such a text, and so tells how many rows there are. In an array a value is what to_jsonb makes of it, times
+-- in UTC; a json or jsonb value of a column that may be null is wrapped in an array of its own, so that a JSON null and no
+-- value at all differ; a value of any other type that JSON does not have (arrays, ranges) is its text.
 -- What is not kept, the hash, and what whoever rewrites a chunk has to renew: as before, see 0030.
--- By column and not by row: each value is copied once, and what is alike lies together.
+-- By column and not by row: a value is copied once, what is alike lies together, and a text costs a tenth of its values.
 comment on column archive_chunks.rows is
-  'For each of columns an array with its values of all rows, or with the one value that all of them have.';
+  'For each of columns its values of all rows, as an array or one text, or the one value that all of them have.';
 
--- The keys of a chunk, in the order of its rows, from the text that it keeps of them.
-create function aim.chunk_keys(given text) returns setof uuid
-  language sql immutable strict parallel safe rows 1000 set search_path = pg_catalog as $sql$
-    select encode(substr(k.bytes, 16 * place + 1, 16), 'hex')::uuid
-    from (select decode(given, 'base64') as bytes offset 0) k
-    cross join lateral generate_series(0, octet_length(k.bytes) / 16 - 1) place
-  $sql$;
-
--- The other way.
-create function aim.packed_keys(given uuid[]) returns text
-  language sql immutable strict parallel safe set search_path = pg_catalog as $sql$
-    select encode(string_agg(uuid_send(k.key), '' order by k.place), 'base64')
-    from unnest(given) with ordinality k (key, place)
-  $sql$;
-
+-- How many rows a chunk has: a key and its comma are 33 characters.
 create function aim.chunk_size(rows jsonb) returns int
   language sql immutable parallel safe set search_path = pg_catalog as
-  $sql$ select octet_length(decode(rows ->> 0, 'base64')) / 16 $sql$;
+  $sql$ select (octet_length(rows ->> 0) + 1) / 33 $sql$;
 
--- A column's values of all n rows.
-create function aim.chunk_column(given jsonb, n int) returns jsonb
-  language sql immutable parallel safe set search_path = pg_catalog as $sql$
-    select case when jsonb_typeof(given) = 'string' then to_jsonb(array(select aim.chunk_keys(given #>> '{}')))
-      when jsonb_array_length(given) = n then given else to_jsonb(array_fill(given -> 0, array[n])) end
+-- A column's values of all n rows, as to_jsonb makes them of its type.
+create function aim.chunk_column(given jsonb, type text, n int) returns jsonb
+  language sql immutable parallel safe set search_path = pg_catalog set timezone = 'UTC' as $sql$
+    select case when jsonb_array_length(k.kept) = n then k.kept else to_jsonb(array_fill(k.kept -> 0, array[n])) end
+    from (
+      select case when jsonb_typeof(given) <> 'string' then given
+        when type = 'uuid' then to_jsonb(string_to_array(given #>> '{}', ',', 'null')::uuid[])
+        when type like '%with time zone' then to_jsonb(string_to_array(given #>> '{}', ',', 'null')::timestamptz[])
+        else to_jsonb(string_to_array(given #>> '{}', ',', 'null')::timestamp[]) end as kept
+      offset 0
+    ) k
   $sql$;
 
+-- The same as texts, which the type reads.
+create function aim.chunk_texts(given jsonb, n int) returns setof text
+  language plpgsql immutable parallel safe rows 1000 set search_path = pg_catalog as $body$
+begin
+  if jsonb_typeof(given) = 'array' then
+    if jsonb_array_length(given) = n then
+      return query select jsonb_array_elements_text(given);
+    else
+      return query select given ->> 0 from generate_series(1, n);
+    end if;
+  elsif strpos(given #>> '{}', ',') = 0 then
+    return query select nullif(given #>> '{}', 'null') from generate_series(1, n);
+  else
+    return query select string_to_table(given #>> '{}', ',', 'null');
+  end if;
+end
+$body$;
+
 -- The rows of a chunk, each as an array of its values, in their order.
-create function aim.chunk_rows(given jsonb, n int) returns setof jsonb
+create function aim.chunk_rows(columns jsonb, given jsonb, n int) returns setof jsonb
   language sql immutable parallel safe rows 1000 set search_path = pg_catalog as $sql$
     select to_jsonb(array_agg(v.value order by c.place))
-    from jsonb_array_elements(given) with ordinality c (value, place)
-    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n)) with ordinality v (value, place)
+    from jsonb_array_elements(columns) with ordinality t (value, place)
+    join jsonb_array_elements(given) with ordinality c (value, place) on c.place = t.place
+    cross join lateral jsonb_array_elements(aim.chunk_column(c.value, t.value ->> 1, n)) with ordinality v (value, place)
     group by v.place order by v.place
   $sql$;
 
@@ -56,8 +68,7 @@ create function aim.chunk_of(given jsonb) returns jsonb
   language sql immutable parallel safe set search_path = pg_catalog as $sql$
     select to_jsonb(array_agg(c.kept order by c.place))
     from (
-      select v.place, case when v.place = 1
-          then to_jsonb(aim.packed_keys(array_agg((case when v.place = 1 then v.value #>> '{}' end)::uuid order by r.place)))
+      select v.place, case when v.place = 1 then to_jsonb(string_agg(replace(v.value #>> '{}', '-', ''), ',' order by r.place))
           else to_jsonb(array_agg(v.value order by r.place)) end as kept
       from jsonb_array_elements(given) with ordinality r (value, place)
       cross join lateral jsonb_array_elements(r.value) with ordinality v (value, place)
@@ -80,7 +91,7 @@ create or replace function aim.archived_rows(archive uuid, relation text, chunk 
         case when n.value ->> 2 = 'wrapped' then v.value -> 0 else v.value end)::jsonb as row
       from jsonb_array_elements(k.columns) with ordinality n (value, place)
       join jsonb_array_elements(k.rows) with ordinality c (value, place) on c.place = n.place
-      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, k.row_count)) with ordinality v (value, place)
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n.value ->> 1, k.row_count)) with ordinality v (value, place)
       group by v.place
     ) r
     where k.archive_id = archive and k.table_name = relation and k.number = chunk
@@ -125,8 +136,8 @@ declare
   wanted text;
 begin
   foreach wanted in array array[
-    'aim.chunk_keys(text)', 'aim.packed_keys(uuid[])', 'aim.chunk_size(jsonb)', 'aim.chunk_column(jsonb, int)',
-    'aim.chunk_rows(jsonb, int)', 'aim.chunk_of(jsonb)'
+    'aim.chunk_size(jsonb)', 'aim.chunk_column(jsonb, text, int)', 'aim.chunk_texts(jsonb, int)',
+    'aim.chunk_rows(jsonb, jsonb, int)', 'aim.chunk_of(jsonb)'
   ] loop
     execute format('revoke all on function %s from public', wanted);
     execute format('grant execute on function %s to aim_api, aim_worker, aim_definer', wanted);
@@ -219,7 +230,7 @@ cross join lateral (
         order by n.place)) as value
       from jsonb_array_elements(o.columns) with ordinality n (value, place)
       join jsonb_array_elements(o.rows) with ordinality c (value, place) on c.place = n.place
-      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, o.row_count)) with ordinality v (value, place)
+      cross join lateral jsonb_array_elements(aim.chunk_column(c.value, n.value ->> 1, o.row_count)) with ordinality v (value, place)
       group by v.place
     ) r) as rows
   offset 0
@@ -230,9 +241,8 @@ drop table whole;
 alter table archived_campaigns force row level security;
 alter table archive_chunks force row level security;
 drop function aim.chunk_of(jsonb);
-drop function aim.chunk_rows(jsonb, int);
-drop function aim.chunk_column(jsonb, int);
+drop function aim.chunk_rows(jsonb, jsonb, int);
+drop function aim.chunk_texts(jsonb, int);
+drop function aim.chunk_column(jsonb, text, int);
 drop function aim.chunk_size(jsonb);
-drop function aim.packed_keys(uuid[]);
-drop function aim.chunk_keys(text);
 comment on column archive_chunks.rows is null;

@@ -27,6 +27,8 @@ const plainTypes =
   /^(uuid|text|boolean|smallint|integer|bigint|numeric[^[]*|real|double precision|character[^[]*|bytea|date|timestamp[^[]*)$/;
 /** What is equal is the same here, to the last digit and space. */
 const exactTypes = /^(uuid|text|boolean|smallint|integer|bigint|date|timestamp[^[]*)$/;
+/** Of these no value has a comma in it, nor is `null`. */
+const listedTypes = /^(uuid|timestamp[^[]*)$/;
 export const isJson = ({ type }: Column) => type === 'json' || type === 'jsonb';
 
 /**
@@ -46,7 +48,7 @@ export async function columnsOf(db: Db, table: ArchivedTable): Promise<Column[]>
 }
 
 /** A value of a row `t`, as a chunk keeps it. */
-function valueOf({ name, type, isWrapped }: Column): Fragment {
+function keptValue({ name, type, isWrapped }: Column): Fragment {
   const value = sql.fragment`t.${sql.identifier(name)}`;
   if (isWrapped) return sql.fragment`case when ${value} is not null then jsonb_build_array(${value}) end`;
   return isJson({ name, type }) || plainTypes.test(type) ? value : sql.fragment`${value}::text`;
@@ -56,11 +58,14 @@ const placed = (index: number) => sql.identifier(`c${index}`);
 
 /**
  * Each column's values of all rows `t` as an array `c0`, `c1`, …, in the order in which the rows come: to be selected from
- * an ordered subquery, without grouping.
+ * an ordered subquery, without grouping. Not jsonb_agg, which copies each string with a look up to the next zero byte:
+ * quadratic where a row is large.
  */
 export function gathered(columns: Column[], filter = sql.empty): Fragment {
   return list(
-    columns.map((column, index) => sql.fragment`array_agg(${valueOf(column)}) ${filter} as ${placed(index)}`),
+    columns.map(
+      (column, index) => sql.fragment`array_agg(${keptValue(column)}) ${filter} as ${placed(index)}`,
+    ),
   );
 }
 
@@ -69,15 +74,18 @@ export function sliced(columns: Column[], from: Fragment, to: Fragment): Fragmen
   return list(columns.map((_, index) => sql.fragment`${placed(index)}[${from}:${to}] as ${placed(index)}`));
 }
 
-/** What a chunk keeps of such arrays: the keys, which come first, as one text; where all values are the same, one of them. */
+/** What a chunk keeps of such arrays: where all values are the same, one of them; what has no comma as one text. */
 export function folded(columns: Column[]): Fragment {
   const kept = columns.map(({ type }, index) => {
     const values = placed(index);
-    if (index === 0) return sql.fragment`aim.packed_keys(${values})`;
     if (!exactTypes.test(type)) return values;
     const exactly = type === 'text' ? sql.fragment`collate "C"` : sql.empty;
-    return sql.fragment`case when ${values} ${exactly} = array_fill(${values}[1], array[cardinality(${values})])
+    const once = sql.fragment`case when ${values} ${exactly} = array_fill(${values}[1], array[cardinality(${values})])
       then ${values}[1:1] else ${values} end`;
+    if (!listedTypes.test(type)) return once;
+    const all = sql.fragment`array_to_string(${once}, ',', 'null')`;
+    // The compression of Postgres takes twice the time where a hyphen comes every few digits.
+    return type === 'uuid' ? sql.fragment`replace(${all}, '-', '')` : all;
   });
   return sql.fragment`jsonb_build_array(${list(kept)})`;
 }
@@ -114,8 +122,10 @@ export function restoring(kept: Column[], now: Column[]): Restoring {
   }
   const elements = kept.map((column, index) => {
     const asJson = isJson(column) || (types.get(column.name) ?? 'jsonb') === 'jsonb';
-    const each = asJson ? sql.fragment`jsonb_array_elements` : sql.fragment`jsonb_array_elements_text`;
-    return sql.fragment`${each}(aim.chunk_column(k.rows -> ${index}::int, k.row_count))`;
+    const given = sql.fragment`k.rows -> ${index}::int`;
+    return asJson
+      ? sql.fragment`jsonb_array_elements(aim.chunk_column(${given}, ${column.type}::text, k.row_count))`
+      : sql.fragment`aim.chunk_texts(${given}, k.row_count)`;
   });
   const source = sql.fragment`rows from (${list(elements)}) with ordinality
     r (${list(kept.map((_, index) => placed(index)))}, place)`;

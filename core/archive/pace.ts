@@ -20,7 +20,7 @@ export interface Pace {
   after(observation: Observation): number;
 }
 
-const maxChunks = 8;
+const maxChunks = 6;
 const remembered = 100;
 /** Our own transactions are a few a second; a sweep or a lone user does not make the archiver wait. */
 const busyPerSecond = 50;
@@ -49,7 +49,8 @@ export function politePace({ tolerance = 1.5, targetMs = 250, busyTargetMs = 40 
       const usualWork = works.get(kind) ?? usual();
       works.set(kind, usualWork);
       const isSlow = perChunk > tolerance * usualWork(perChunk) || lookMs > 1 + tolerance * usualLook(lookMs);
-      const isBusy = (transactions - 4) * 1_000 > busyPerSecond * sinceMs;
+      // Statistics come once a second: of a shorter span they may tell what was before it.
+      const isBusy = (transactions - 4) * 1_000 > busyPerSecond * Math.max(1_000, sinceMs);
       share = isSlow ? share + 0.25 : share - 0.1;
       share = Math.min(4, Math.max(isBusy ? 1 : 0, share));
       const fitting = Math.floor((isBusy ? busyTargetMs : targetMs) / perChunk);

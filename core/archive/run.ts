@@ -109,7 +109,7 @@ async function move(
         ${sliced(columns, sql.fragment`(first + 1)::int`, sql.fragment`last::int`)}
       from page cross join part offset 0
     ), chunk as materialized (
-      -- jsonb_agg copies each string with a look up to the next zero byte: quadratic where a row is large.
+      -- Materialized, or the hash and the row would each make the JSON.
       select first / ${size.rowsPerChunk}::int as part, row_count, ${folded(columns)} as rows from slice
     ), written as (
       insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
@@ -151,7 +151,7 @@ async function remove(tx: Db, table: ArchivedTable, chunks: Fragment, expected: 
       select coalesce(sum(row_count), 0)::bigint as rows, coalesce(bool_and(intact), false) as intact from stored
     ), gone as (
       delete from ${sql.identifier(table)} t using (
-        select key from stored cross join lateral aim.chunk_keys(keys) key
+        select key::uuid from stored cross join lateral string_to_table(keys, ',') key
         where (select intact and rows = ${expected} from looked)
       ) kept
       where t.${sql.identifier(keyOf(table))} = kept.key returning 1

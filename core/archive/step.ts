@@ -61,6 +61,7 @@ const isCrossed = (error: unknown) => ['40P01', '55P03'].includes((error as { co
 export async function holdArchive(tx: Db, archiveId: string): Promise<Held | undefined> {
   await tx.query(sql('archive.pass')`
     select set_config('aim.archiver', ${archiveId}, true), set_config('timezone', 'UTC', true),
+      set_config('datestyle', 'ISO', true),
       set_config('jit', 'off', true),
       -- A step's rows, which are bounded, and not in temporary files.
       set_config('work_mem', '32MB', true),

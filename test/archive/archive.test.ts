@@ -246,3 +246,21 @@ test('rows of a megabyte each are moved a few at a time', async () => {
   await restored(db, tenantId, campaignId);
   expect(await digestOf(db, campaignId)).toEqual(before);
 });
+
+test('rows of which something else was stored than was read are not deleted', async () => {
+  const campaignId = await aVariedCampaign(db, tenantId, providerId);
+  const before = await digestOf(db, campaignId);
+  const forge = (text: string) => db.query({ statement: 't', text, values: [] });
+  await forge(`create function forge() returns trigger language plpgsql as $$
+    begin new.rows := jsonb_set(new.rows, '{3,0}', '"forged"'); return new; end $$`);
+  await forge(`create trigger forge before insert on archive_chunks for each row
+    when (new.table_name = 'contacts') execute function forge()`);
+  await expect(archived(db, tenantId, campaignId)).rejects.toThrow(
+    'contacts: 12 of 12 rows were stored, damaged',
+  );
+  expect((await digestOf(db, campaignId)).contacts).toEqual(before.contacts);
+  await forge('drop trigger forge on archive_chunks');
+  await runArchive(archiver(db.asWorker), campaignId, evenly());
+  await restored(db, tenantId, campaignId);
+  expect(await digestOf(db, campaignId)).toEqual(before);
+});

@@ -17,7 +17,7 @@ let tenantId: string;
 let archiveId: string;
 const runId = '0198f0c2-6a44-7c11-9d1f-3f1b7a5e2c10';
 
-/** Two tenants with 4,000 archives each, of which the last has 500 chunks. */
+/** Two tenants with 4,000 archives each, of which ten have 500 chunks: one is a small part, or the planner reads all. */
 beforeAll(async () => {
   db = await testDatabase();
   for (let n = 0; n < 2; n++) {
@@ -37,7 +37,8 @@ beforeAll(async () => {
     await db.query(t`insert into idempotency_keys (user_id, key, request_hash)
       select ${tenantId}, n::text, 'x' from generate_series(1, 5000) n`);
     await db.query(t`insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, rows)
-      select ${archiveId}, 'research_jobs', n, ${tenantId}, 1, sha256('x'), '[{}]' from generate_series(1, 500) n`);
+      select id, 'research_jobs', n, ${tenantId}, 1, sha256('x'), '[{}]'
+      from unnest(${rows.slice(1, 11).map(({ id }) => id)}::uuid[]) id, generate_series(1, 500) n`);
   }
   await db.query({ statement: 'analyze', text: 'analyze', values: [] });
 });

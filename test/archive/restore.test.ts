@@ -27,7 +27,7 @@ afterEach(() => db.close());
 
 /** The rows of a chunk made anew, of an array of all of them. */
 const rowsMade = (made: string) =>
-  `(select aim.chunk_of(${made}) from aim.chunk_rows(rows, row_count) r (value))`;
+  `(select aim.chunk_of(${made}) from aim.chunk_rows(columns, rows, row_count) r (value))`;
 const without3 = rowsMade('jsonb_agg(r.value) - 3');
 
 const plain = (text: string) => ({ statement: 't', text, values: [campaignId] });

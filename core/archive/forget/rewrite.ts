@@ -32,7 +32,7 @@ export async function rewriteChunk(
     from (
       select raw.value, raw.place, k.columns, ${drop} as gone, ${change} as named
       from archive_chunks k
-      cross join lateral aim.chunk_rows(k.rows, k.row_count) with ordinality as raw (value, place)
+      cross join lateral aim.chunk_rows(k.columns, k.rows, k.row_count) with ordinality as raw (value, place)
       join aim.archived_rows(${archiveId}, ${table}, ${number}) with ordinality as row (value, place)
         on row.place = raw.place
       where k.archive_id = ${archiveId} and k.table_name = ${table} and k.number = ${number}
