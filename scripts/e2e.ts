@@ -12,6 +12,7 @@ import { installPackage, prepareN8n } from '../test/e2e/n8n.ts';
 import { call, seedCampaign, startProvider } from '../test/e2e/seed.ts';
 import { startCallingBack } from '../test/e2e/waiting.ts';
 import {
+  archiveAndRestore,
   byWebhook,
   credential,
   credentialId,
@@ -101,6 +102,7 @@ try {
     await n8n.cli('import:credentials', `--input=${key}`);
     const flows = write('workflows.json', [
       workflow('contacts', [getContacts(campaignId)]),
+      workflow('archive', archiveAndRestore(campaignId)),
       workflow('research', [
         dispatchResearch(campaignId, 'e2e', domains.slice(0, 1_200)),
         listJobs(stack.url),
@@ -258,6 +260,26 @@ try {
     const { item } = await wokenWithin(30_000);
     assert.deepEqual([item.type, item.status, item.timedOut], ['batch.open', 'open', true]);
   });
+
+  await check(
+    'Archive → Archive, Get Many Contacts, Export and Restore: all contacts, there and back',
+    async () => {
+      const printed = await n8n.cli('execute', '--id=archive', '--rawOutput');
+      const [archived] = outputItems(printed, 'Archive');
+      assert.deepEqual([archived?.state, archived?.timedOut], ['archived', false]);
+      const contacts = outputItems(printed, 'Archived contacts');
+      assert.equal(new Set(contacts.map(({ email }) => email)).size, 2_500);
+      assert.equal(outputItems(printed, 'Export').length, 1);
+      const [restored] = outputItems(printed, 'Restore');
+      assert.equal(restored?.timedOut, false);
+      const campaign = await call<{ archived: boolean; contactsCount: number }>(
+        stack,
+        'GET',
+        `/v1/campaigns/${campaignId}`,
+      );
+      assert.deepEqual([campaign.archived, campaign.contactsCount], [false, 2_500]);
+    },
+  );
 
   await check('no log of the service holds the URL of an execution', async () => {
     const folder = join(home, 'stack', 'log');

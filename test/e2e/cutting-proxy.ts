@@ -35,7 +35,10 @@ export async function startCuttingProxy(target: string): Promise<CuttingProxy> {
         return;
       }
     }
-    response.writeHead(answer.status, { 'content-type': answer.headers.get('content-type') ?? '' }).end(body);
+    // All but what is about the way it came: fetch has unpacked it.
+    const ofTheWay = ['content-encoding', 'content-length', 'transfer-encoding', 'connection', 'keep-alive'];
+    const headers = [...answer.headers].filter(([name]) => !ofTheWay.includes(name));
+    response.writeHead(answer.status, Object.fromEntries(headers)).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -11,6 +11,8 @@ interface Step {
   type?: string;
   typeVersion?: number;
   parameters: object;
+  /** For the first item only. */
+  once?: boolean;
 }
 
 const byHand: Step = { name: 'Start', type: 'n8n-nodes-base.manualTrigger', parameters: {} };
@@ -26,7 +28,7 @@ export const byWebhook = (path: string): Step => ({
 /** A workflow of steps one after another, begun by hand. */
 export function workflow(id: string, steps: Step[], start = byHand) {
   const all = [start, ...steps];
-  const nodes = all.map(({ name, type = nodeType, typeVersion = 1, parameters }: Step, index) => ({
+  const nodes = all.map(({ name, type = nodeType, typeVersion = 1, parameters, once }: Step, index) => ({
     id: `${id}-${index}`,
     webhookId: `${id}-${index}`,
     name,
@@ -34,6 +36,7 @@ export function workflow(id: string, steps: Step[], start = byHand) {
     typeVersion,
     position: [index * 220, 0],
     parameters,
+    ...(once && { executeOnce: true }),
     ...(index > 0 && { credentials: { aimForLeadsApi: { id: credentialId, name: 'Aim for Leads' } } }),
   }));
   const connections = Object.fromEntries(
@@ -116,4 +119,23 @@ export function getJob(): Step {
     name: 'Get job',
     parameters: { resource: 'job', operation: 'get', jobId: '={{ $json.data[0].id }}' },
   };
+}
+
+/** Into the archive, a look into it, and back. */
+export function archiveAndRestore(campaignId: string): Step[] {
+  const campaign = { __rl: true, mode: 'id', value: campaignId };
+  const wait = { waitUntilDone: true, waitMinutes: 2 };
+  const archive = (name: string, parameters: object) => ({
+    name,
+    parameters: { resource: 'archive', ...parameters },
+  });
+  return [
+    archive('Archive', { operation: 'archive', campaign, cancelOpenJobs: true, ...wait }),
+    archive('Archived contacts', { operation: 'getManyContacts', archive: campaign, returnAll: true }),
+    {
+      ...archive('Export', { operation: 'export', archive: campaign, table: 'contacts', format: 'csv' }),
+      once: true,
+    },
+    { ...archive('Restore', { operation: 'restore', archive: campaign, ...wait }), once: true },
+  ];
 }

@@ -88,15 +88,19 @@ export async function runNode(api: At, given: Given): Promise<INodeExecutionData
 async function send(key: string, options: IHttpRequestOptions) {
   const url = new URL(`${options.baseURL}${options.url}`);
   for (const [name, value] of Object.entries(options.qs ?? {})) url.searchParams.set(name, String(value));
+  // An object that is empty n8n does not send, nor its type.
+  const isLeftOut =
+    typeof options.body === 'object' && options.body !== null && Object.keys(options.body).length === 0;
+  const body = isLeftOut ? undefined : options.body;
   const response = await fetch(url, {
     method: options.method ?? 'GET',
     redirect: options.disableFollowRedirect ? 'manual' : 'follow',
     headers: {
       ...(options.headers as Record<string, string>),
       authorization: `Bearer ${key}`,
-      ...(options.body !== undefined && { 'content-type': 'application/json' }),
+      ...(typeof body === 'object' && { 'content-type': 'application/json' }),
     },
-    ...(options.body !== undefined && { body: JSON.stringify(options.body) }),
+    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const answer = { statusCode: response.status, headers: Object.fromEntries(response.headers) };
   if (options.encoding === 'arraybuffer')

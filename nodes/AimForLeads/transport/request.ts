@@ -108,9 +108,13 @@ async function send(this: Caller, asked: ApiRequest & { bytes?: boolean }): Prom
     method: asked.method,
     baseURL: baseUrl.trim().replace(/\/+$/, ''),
     url: asked.path,
-    headers: asked.idempotencyKey === undefined ? {} : { 'idempotency-key': asked.idempotencyKey },
+    headers: {
+      ...(asked.idempotencyKey !== undefined && { 'idempotency-key': asked.idempotencyKey }),
+      ...(asked.body && { 'content-type': 'application/json' }),
+    },
     ...(asked.query && { qs: asked.query }),
-    ...(asked.body && { body: asked.body }),
+    // As text: n8n leaves out an object that is empty, and with it the content type.
+    ...(asked.body && { body: JSON.stringify(asked.body) }),
     ...(asked.bytes ? { encoding: 'arraybuffer' } : { json: true }),
     timeout: timeoutMs,
     // A redirect would turn a POST into a GET, and show the key to another host.
