@@ -185,4 +185,4 @@ test('ten thousand callbacks, each delivered one to five times, in any order: on
         and entity = 'job' and op = 'completed') as told`);
   const all = { research: callbacks, prospects: callbacks, completed: callbacks, told: callbacks };
   expect(result).toEqual({ ...all, generation: 1, late: 0, batch: 'completed' });
-}, 600_000);
+}, 300_000);

@@ -36,7 +36,13 @@ test('whatever hangs on an archived row is archived before it, so that no cascad
     from pg_constraint where contype = 'f' and conrelid <> confrelid
       and confrelid = any (select unnest(${[...archivedTables]}::text[])::regclass)`);
   const place = (table: string) => archivedTables.indexOf(table as (typeof archivedTables)[number]);
-  expect(order.length).toBeGreaterThan(3);
+  // All there are, so that one that is dropped is missed here.
+  expect(order.map(({ table, to }) => `${table} → ${to}`).sort()).toEqual([
+    'company_research → companies',
+    'contacts → companies',
+    'late_results → research_attempts',
+    'prospect_research → company_research',
+  ]);
   expect(order.filter(({ table, to }) => place(table) > place(to))).toEqual([]);
   // Kept by triggers (0060_set_keys.sql), which this cannot find.
   expect(place('research_attempts')).toBeLessThan(place('research_jobs'));

@@ -97,7 +97,8 @@ test('a writer that commits between the look at the clock and the read makes the
   );
   const changed = await get(list, etag);
   expect(changed.body.data[0].name).toBe('renamed');
-  // As soon as no transaction that was there before is left, in any database.
+  // The old tag never stands again; a new one comes as soon as no older transaction is left, in any database.
+  expect((await get(list, etag)).status).toBe(200);
   expect(await settled(list)).not.toBe(etag);
 });
 
