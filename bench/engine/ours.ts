@@ -11,7 +11,7 @@ import { enqueue } from '../../core/research/enqueue.ts';
 import { feed } from '../../core/research/feed.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { root } from '../../local/stack/paths.ts';
-import { aCampaign, aProvider, aTenant, someCompanies } from '../../test/support/factories.ts';
+import { aCampaign, aProvider, aTenant } from '../../test/support/factories.ts';
 import type { World } from '../world.ts';
 
 export async function instantProvider() {
@@ -74,6 +74,8 @@ export function engine(workerUrl: string, { connections, http }: { connections: 
   };
 }
 
+const companiesAtOnce = 100_000;
+
 export interface Scene {
   tenantId: string;
   campaignId: string;
@@ -88,7 +90,13 @@ export async function aScene(
 ): Promise<Scene> {
   const tenantId = await aTenant(db);
   const campaignId = await aCampaign(db, tenantId);
-  await someCompanies(db, tenantId, campaignId, companies);
+  // In parts: a statement of a million ends at its timeout.
+  for (let from = 1; from <= companies; from += companiesAtOnce) {
+    await db.query(sql('bench.load')`
+      insert into companies (user_id, campaign_id, name, domain, natural_key)
+      select ${tenantId}, ${campaignId}, 'Company ' || n, 'company-' || n || '.example', 'company-' || n || '.example'
+      from generate_series(${from}::int, ${Math.min(companies, from + companiesAtOnce - 1)}::int) n`);
+  }
   const { id } = await aProvider(db, tenantId, provider);
   await db.query(sql('bench.analyze')`analyze companies`);
   return { tenantId, campaignId, providerId: id };
