@@ -800,6 +800,23 @@ CREATE TRIGGER note_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('job');
 
+create table research_outbox (
+  feed_id uuid not null,
+  user_id uuid not null,
+  part integer not null,
+  job_ids uuid[] not null,
+  picked_at timestamp with time zone not null default now(),
+  constraint research_outbox_pkey PRIMARY KEY (feed_id, user_id, part)
+);
+CREATE INDEX research_outbox_picked ON public.research_outbox USING btree (picked_at);
+alter table research_outbox enable row level security;
+alter table research_outbox force row level security;
+create policy definer on research_outbox for all to aim_definer using (true) with check (true);
+create policy tenant on research_outbox for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false)) with check (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on research_outbox for all to aim_worker using (true) with check (true);
+grant delete, insert, select on research_outbox to aim_api;
+grant delete, insert, select, update on research_outbox to aim_worker;
+
 create table research_providers (
   id uuid not null default uuidv7(),
   user_id uuid not null,

@@ -9,6 +9,7 @@ const maxDelaySeconds = 900;
 /** Jobs of one tenant on the conveyor at once: so many, and no more, may be in front of anybody else's. */
 const windowPerTenant = 10_000;
 const providersPerRound = 100;
+const idsPerOutboxRow = 1_000;
 const firstId = '00000000-0000-0000-0000-000000000000';
 
 interface PickedJob {
@@ -25,8 +26,9 @@ export interface Fed {
 
 /**
  * Puts due jobs on the conveyor: at most a provider's free permits, or its share of its tenant's window; those due
- * within 15 minutes with a delay. Stamps `fed_until` and commits before it sends: a crash in between only means that
- * the sweep takes the stamp back later, and a message sent twice finds its jobs claimed.
+ * within 15 minutes with a delay. Stamps `fed_until` and commits before it sends, with a row in the outbox that goes
+ * once all is sent: if it stays, for a crash or a reply that got lost, the sweep takes these stamps back a minute later,
+ * and a message sent twice finds its jobs claimed.
  * @param providerIds whose jobs
  * @returns how many jobs and messages went out
  */
@@ -37,14 +39,16 @@ export async function feed(
   const ids = [...new Set(providerIds)].sort();
   const sent = { jobs: 0, messages: 0 };
   for (let from = 0; from < ids.length; from += providersPerRound) {
-    const picked = await pick(db, ids.slice(from, from + providersPerRound));
+    const feedId = randomUUID();
+    const picked = await pick(db, feedId, ids.slice(from, from + providersPerRound));
+    if (picked.length === 0) continue;
     const messages = inTurn(toMessages(picked));
     const refused = await queue.send(messages).catch(async (error: unknown) => {
-      // The stamps would keep these jobs off the conveyor for a quarter of an hour.
       await unstamp(
         db,
         picked.map((job) => job.id),
       );
+      await forget(db, feedId);
       throw error;
     });
     if (refused.length > 0)
@@ -52,6 +56,7 @@ export async function feed(
         db,
         refused.flatMap((message) => message.body.jobIds),
       );
+    await forget(db, feedId);
     sent.jobs += picked.length;
     sent.messages += messages.length - refused.length;
   }
@@ -111,7 +116,7 @@ async function providersWithJobs(
   return rows.map((row) => row.id);
 }
 
-function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
+function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[]> {
   return db.transaction(async (tx) => {
     // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
     await tx.query(sql('feed.lock')`
@@ -181,6 +186,13 @@ function pick(db: Db, providerIds: string[]): Promise<PickedJob[]> {
           order by due.priority desc, due.run_at, due.id
           limit greatest(p.room, 0)
         ) j
+      ), outbox as (
+        insert into research_outbox (feed_id, user_id, part, job_ids)
+        select ${feedId}::uuid, user_id, part, array_agg(id)
+        from (
+          select id, user_id, (row_number() over (partition by user_id) - 1) / ${idsPerOutboxRow}::int as part from picked
+        ) parts
+        group by user_id, part
       )
       update research_jobs j
       set fed_until = picked.due_at + interval '15 minutes'
@@ -233,4 +245,9 @@ export async function unstamp(db: Db, jobIds: string[]): Promise<void> {
   await db.query(sql('feed.unstamp')`
     update research_jobs set fed_until = null
     where id = any(${jobIds}::uuid[]) and status = 'queued' and fed_until is not null`);
+}
+
+/** All of it is on the queue, or off the conveyor again. */
+async function forget(db: Db, feedId: string): Promise<void> {
+  await db.query(sql('feed.forget')`delete from research_outbox where feed_id = ${feedId}`);
 }

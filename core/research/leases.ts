@@ -4,6 +4,8 @@ import { endBatches } from './batches.ts';
 import { maxCrashes } from './dead-letters.ts';
 
 const rowsPerChunk = 1_000;
+/** Of up to 1,000 ids each. */
+const outboxRowsPerChunk = 10;
 
 /**
  * Ends a chunk of leases, the longest expired first. One that the provider held used up an attempt; of one that ended
@@ -54,4 +56,32 @@ export async function unfeedLost(db: Db): Promise<number> {
     )
     update research_jobs j set fed_until = null from lost where j.id = lost.id returning j.id`);
   return rows.length;
+}
+
+/**
+ * Takes jobs off the conveyor that a process had picked and, as far as is known, died before it had sent them. One that
+ * is only slow sends them as well: a message too many, whose jobs are claimed once.
+ * @returns how many were picked so, up to 10,000
+ */
+export async function unfeedUnsent(db: Db): Promise<number> {
+  const [row] = await db.query<{ ids: number }>(sql('sweep.unsent')`
+    with unsent as (
+      delete from research_outbox o
+      using (
+        select feed_id, user_id, part from research_outbox where picked_at < now() - interval '1 minute'
+        order by picked_at limit ${outboxRowsPerChunk} for update skip locked
+      ) old
+      where o.feed_id = old.feed_id and o.user_id = old.user_id and o.part = old.part
+      returning o.job_ids
+    ), waiting as (
+      -- In the order in which claims lock them.
+      select id from research_jobs
+      where id = any((select array_agg(id) from unsent, unnest(job_ids) as id)::uuid[])
+        and status = 'queued' and fed_until is not null
+      order by id for update
+    ), unstamped as (
+      update research_jobs j set fed_until = null from waiting where j.id = waiting.id
+    )
+    select coalesce(sum(cardinality(job_ids)), 0)::int as ids from unsent`);
+  return row?.ids ?? 0;
 }

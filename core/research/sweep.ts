@@ -8,7 +8,7 @@ import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { sendDueResumes } from '../resumes/send.ts';
 import { backfillSearch } from '../search/backfill.ts';
 import { feedAll } from './feed.ts';
-import { expireLeases, unfeedLost } from './leases.ts';
+import { expireLeases, unfeedLost, unfeedUnsent } from './leases.ts';
 import { endMissed, expandUnfinished, failOverdue, sealOverdue } from './overdue.ts';
 import type { Log, ResearchQueue } from './queue.ts';
 
@@ -40,15 +40,17 @@ export async function sweep(
       return undefined;
     }
   };
-  const repeat = async (chunkOf: () => Promise<number>) => {
+  /** Until a chunk comes that is less than a whole one. */
+  const repeat = async (chunkOf: () => Promise<number>, whole = rowsPerChunk) => {
     let rows = 0;
-    for (let chunk = rowsPerChunk; chunk >= rowsPerChunk && hasTime(); rows += chunk) chunk = await chunkOf();
+    for (let chunk = whole; chunk >= whole && hasTime(); rows += chunk) chunk = await chunkOf();
     return rows;
   };
   const atMost = (ms: number) => ({ budgetMs: Math.min(ms, Math.max(0, remainingMs() - 10_000)) });
 
   const expired = await step('leases', () => repeat(() => expireLeases(db)));
   const lost = await step('unfeed', () => repeat(() => unfeedLost(db)));
+  const unsent = await step('unsent', () => repeat(() => unfeedUnsent(db), 1));
   const overdue = await step('overdue', () => repeat(() => failOverdue(db)));
   await step('seal', () => sealOverdue(db));
   const slice = (ms: number) => {
@@ -68,6 +70,7 @@ export async function sweep(
   log.info('research.swept', {
     expired,
     lost,
+    unsent,
     overdue,
     expanded,
     ended,

@@ -44,7 +44,7 @@ export async function deleteTenant(
   if (!(await repeat(() => idempotencyKeys(tenantId)))) return unfinished();
   if (!(await repeat(() => archiveChunks(tenantId), archiveChunksPerChunk))) return unfinished();
   if (!(await repeat(() => rowsOf(sql.fragment`archived_campaigns`, tenantId)))) return unfinished();
-  for (const table of single) await db.query(singleRow(table, tenantId));
+  for (const table of few) await db.query(allRowsOf(table, tenantId));
   // Takes along the deltas of campaigns that are gone.
   await fold(db, { budgetMs: until - Date.now() });
   // Last, for all of the above is written down there.
@@ -59,14 +59,14 @@ const tables = [
   sql.fragment`archive_events`,
   sql.fragment`erasures`,
 ];
-/** At most one row each. */
-const single = [sql.fragment`archive_policies`, sql.fragment`archive_salts`];
+/** At most a few rows each. */
+const few = [sql.fragment`archive_policies`, sql.fragment`archive_salts`, sql.fragment`research_outbox`];
 
 const rowsOf = (table: Fragment, tenantId: string) => sql('tenants.rows')`
   delete from ${table}
   where id in (select id from ${table} where user_id = ${tenantId} limit ${rowsPerChunk}) returning id`;
 
-const singleRow = (table: Fragment, tenantId: string) => sql('tenants.row')`
+const allRowsOf = (table: Fragment, tenantId: string) => sql('tenants.all_rows')`
   delete from ${table} where user_id = ${tenantId}`;
 
 const markCampaigns = (tenantId: string) => sql('tenants.campaigns')`

@@ -199,6 +199,7 @@ const plans: Record<string, Plan> = {
       'before sweep.leases',
       'after sweep.leases',
       'after sweep.unfeed',
+      'after sweep.unsent',
       'after the commit of feed.pick',
     ],
   },

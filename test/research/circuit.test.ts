@@ -92,8 +92,7 @@ test('of two claims that want to probe one may, and while it is out the circuit 
   const run = await aRun(
     async (ask) => {
       if (seen.length === 0) return missing;
-      const ids = run.conveyor.sent.splice(0).flatMap((message) => message.body.jobIds);
-      seen.push((await run.health()).circuit, ids.length);
+      seen.push((await run.health()).circuit);
       return completeAll(ask);
     },
     { companies: 30 },

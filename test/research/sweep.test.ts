@@ -1,7 +1,9 @@
 import { sql } from '../../core/db/sql.ts';
 import { claim } from '../../core/research/claim.ts';
+import { feed } from '../../core/research/feed.ts';
 import { expireLeases } from '../../core/research/leases.ts';
 import { endMissed, expandUnfinished, failOverdue } from '../../core/research/overdue.ts';
+import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { aConveyor, countOf, jobsOf } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -63,6 +65,44 @@ test('jobs locked by somebody else are passed over, and none waits for them', as
     expect(await expireLeases(db.asWorker)).toBe(3);
   });
   expect(await expireLeases(db.asWorker)).toBe(2);
+  await conveyor.close();
+});
+
+/** Jobs that are due and not on the conveyor. */
+async function unfed(companies: number) {
+  const world = await aWorld(db, { companies });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(world.tenantId, world.campaignId);
+  conveyor.sent.splice(0);
+  await db.query(sql('test.unfed')`update research_jobs set fed_until = null where batch_id = ${batchId}`);
+  return { conveyor, batchId, providerIds: [world.provider.id] };
+}
+const outboxRows = () => countOf(db, sql('test.outbox')`select count(*) from research_outbox`);
+
+test('what a process picked and never sent is fed again after a minute, though its stamps last much longer', async () => {
+  const { conveyor, providerIds } = await unfed(2_500);
+  const dead = () => Promise.reject(new Error('killed'));
+  const dying = { db: { ...db.asWorker, query: dead }, queue: { send: dead } };
+  await expect(feed(dying, { providerIds })).rejects.toThrow('killed');
+  expect(await outboxRows()).toBe(3);
+
+  await sweep(conveyor.deps, plenty);
+  expect(conveyor.sent).toEqual([]);
+  await db.query(
+    sql('test.minute')`update research_outbox set picked_at = picked_at - interval '61 seconds'`,
+  );
+  await Promise.all([sweep(conveyor.deps, plenty), sweep(conveyor.deps, plenty)]);
+  const ids = conveyor.sent.flatMap((message) => message.body.jobIds);
+  expect([ids.length, new Set(ids).size, await outboxRows()]).toEqual([2_500, 2_500, 0]);
+  await conveyor.close();
+});
+
+test('what was sent, or refused by the queue, leaves nothing in the outbox', async () => {
+  const { conveyor, batchId, providerIds } = await unfed(150);
+  const queue = { send: async (messages: OutgoingMessage[]) => messages.slice(0, 1) };
+  await feed({ ...conveyor.deps, queue }, { providerIds });
+  expect((await jobsOf(db, batchId)).filter((job) => job.fed)).toHaveLength(50);
+  expect(await outboxRows()).toBe(0);
   await conveyor.close();
 });
 

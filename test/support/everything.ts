@@ -57,6 +57,9 @@ export async function oneOfEverything(db: Db, mark: string) {
   await db.query(t`
     insert into late_results (attempt_id, user_id, job_id, summary) values (${attemptId}, ${tenantId}, ${jobId}, ${mark})`);
   await db.query(t`
+    insert into research_outbox (feed_id, user_id, part, job_ids)
+    values (${randomUUID()}, ${tenantId}, 0, array[${jobId}::uuid])`);
+  await db.query(t`
     insert into archive_chunks (archive_id, table_name, number, user_id, row_count, sha256, columns, rows)
     values (${archiveId}, 'contacts', 1, ${tenantId}, 1, ${Buffer.alloc(32)},
       '[["id", "uuid"], ["full_name", "text"], ["email", "text"]]',

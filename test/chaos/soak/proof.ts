@@ -16,6 +16,8 @@ export interface Proof {
   lateKept: number;
   openBatches: number;
   countersOff: number;
+  /** What the jobs that are still open wait for: how many are in each state. */
+  waiting: Record<string, number>;
 }
 
 /** How many are not in a terminal state yet. */
@@ -27,7 +29,7 @@ export async function openJobs(db: Db): Promise<number> {
 
 /** Everything that must hold at the end, counted in the database itself. */
 export async function prove(db: Db): Promise<Proof> {
-  const [row] = await db.query<Omit<Proof, 'countersOff' | 'reasons'>>(sql('soak.proof')`
+  const [row] = await db.query<Omit<Proof, 'countersOff' | 'reasons' | 'waiting'>>(sql('soak.proof')`
     with applied as (
       select job_id, count(*) filter (where outcome in ('completed', 'late')) as times,
         bool_or(outcome in ('crashed', 'expired')) as stumbled
@@ -55,10 +57,18 @@ export async function prove(db: Db): Promise<Proof> {
   if (!row) throw new Error('no answer');
   const reasons = await db.query<{ code: string; count: number }>(sql('soak.reasons')`
     select error_code as code, count(*) from research_jobs where status = 'failed' group by error_code`);
+  const waiting = await db.query<{ state: string; count: number }>(sql('soak.waiting')`
+    select concat_ws(', ', j.status, case when j.fed_until is not null then 'fed' end,
+        case when j.run_at > now() then 'not due' end,
+        case when j.lease_until > now() then 'leased' when j.lease_until is not null then 'lease over' end,
+        'circuit ' || p.circuit, case when p.paused_until > now() then 'paused' end) as state, count(*)
+    from research_jobs j join research_providers p on p.id = j.provider_id
+    where j.status in ('queued', 'processing') group by state`);
   const { off, unproved } = await reconcile(db, { repair: false, budgetMs: 60_000 });
   return {
     ...row,
     reasons: Object.fromEntries(reasons.map(({ code, count }) => [code, count])),
+    waiting: Object.fromEntries(waiting.map(({ state, count }) => [state, count])),
     countersOff: off.length + unproved.length,
   };
 }
