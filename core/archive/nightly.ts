@@ -16,7 +16,7 @@ import {
   saveRun,
 } from './nightly/run.ts';
 import { startArchive } from './start.ts';
-import { type Ran, reserveMs } from './step.ts';
+import { type Ran, reserveMs, type Tell } from './step.ts';
 import { type ArchiveDeps, finish } from './work.ts';
 
 /** What is left for handing over, or for the end. */
@@ -92,22 +92,24 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
   /** @returns whether it ended, well or not; without an end it is taken up again later */
   const attempt = async (
     what: Pick<Outcome, 'tenantId' | 'action' | 'reason'> & { id: string },
-    act: () => Promise<Ran>,
+    act: (tell: Tell) => Promise<Ran>,
   ): Promise<boolean> => {
     await checkLease(db, run);
     const startedAt = deps.clock();
     const { id: campaignId, ...rest } = what;
     const outcome = (rows: number) => ({ ...rest, campaignId, rows, ms: deps.clock() - startedAt });
     try {
-      const { done, rows, whole } = await act();
+      let told = false;
+      const { done, rows } = await act(async (tx, whole) => {
+        await note(tx, run, { ...outcome(0), whole });
+        told = true;
+      });
       moved += rows;
       if (!done && hasTime())
         throw new AimError('it cannot go on; another holds it', { code: 'blocked', status: 409 });
-      if (!done) {
-        await saveRun(db, run, { after: run.after, rows });
-        return false;
-      }
-      await note(db, run, { ...outcome(rows), whole });
+      if (!done || told) await saveRun(db, run, { after: run.after, rows });
+      else await note(db, run, outcome(rows));
+      if (!done) return false;
     } catch (error) {
       if (error instanceof LeaseLost) throw error;
       const failure = failureOf(error);
@@ -123,14 +125,16 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
       if (!hasTime()) return { done: false, moved };
       const action = state === 'archiving' ? 'archive' : 'restore';
       const what = { id, tenantId, action, reason } as const;
-      if (!(await attempt(what, () => finish(deps, id, action, budget)))) return { done: false, moved };
+      if (!(await attempt(what, (tell) => finish(deps, id, action, { ...budget, tell }))))
+        return { done: false, moved };
     }
   }
   for (let left = await doomed(db, run); left.length > 0; left = await doomed(db, run)) {
     for (const archive of left) {
       if (!hasTime()) return { done: false, moved };
       const what = { ...archive, action: 'purge' } as const;
-      if (!(await attempt(what, () => purge(db, archive, { hasTime })))) return { done: false, moved };
+      if (!(await attempt(what, (tell) => purge(db, archive, { hasTime, tell }))))
+        return { done: false, moved };
     }
   }
   for (;;) {
@@ -138,9 +142,9 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
     const { due, looked, place } = await dueCampaigns(db, run, run.after);
     for (const { id, tenantId, reason, place: own } of due) {
       if (!hasTime()) return { done: false, moved };
-      const ended = await attempt({ id, tenantId, action: 'archive', reason }, async () => {
+      const ended = await attempt({ id, tenantId, action: 'archive', reason }, async (tell) => {
         await startArchive(db, tenantId, id, { cancelOpenJobs: false, reason });
-        return finish(deps, id, 'archive', budget);
+        return finish(deps, id, 'archive', { ...budget, tell });
       });
       run.after = own;
       if (!ended) return { done: false, moved };

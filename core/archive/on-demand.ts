@@ -3,6 +3,7 @@ import { sql } from '../db/sql.ts';
 import { AimError, NotFound } from '../errors.ts';
 import { runErasure } from './forget/erase.ts';
 import { nightly } from './nightly.ts';
+import type { Tell, Whole } from './step.ts';
 import type { ArchiveTask, InvokeArchive } from './task.ts';
 import { type ArchiveDeps, finish } from './work.ts';
 
@@ -50,13 +51,11 @@ async function attempt(
   let rows = 0;
   try {
     for (;;) {
-      const slice = await finish(deps, archiveId, task.task, { remainingMs });
+      // Who finds it done has nothing to tell: the request came twice, or another was faster.
+      const tell: Tell = (tx, whole) => note(tx, task, whole);
+      const slice = await finish(deps, archiveId, task.task, { remainingMs, tell });
       rows += slice.rows;
-      if (slice.done) {
-        // Who finds it done has nothing to tell: the request came twice, or another was faster.
-        if (slice.whole) await note(deps.db, task, slice.whole.rows, slice.whole.ms);
-        return { done: true, rows, moved: rows };
-      }
+      if (slice.done) return { done: true, rows, moved: rows };
       if (remainingMs() <= 0 || slice.rows === 0) return { done: false, rows, moved: rows };
     }
   } catch (error) {
@@ -70,7 +69,7 @@ async function attempt(
           ? error.message.slice(0, 2000)
           : 'it failed on our side; the code says where',
     };
-    await note(deps.db, task, rows, deps.clock() - startedAt, failure);
+    await note(deps.db, task, { rows, ms: deps.clock() - startedAt }, failure);
     deps.log.warn('archive.failed', {
       campaignId: archiveId,
       tenantId,
@@ -87,8 +86,7 @@ async function attempt(
 async function note(
   db: Db,
   { archiveId, tenantId, task }: { archiveId: string; tenantId: string; task: 'archive' | 'restore' },
-  rows: number,
-  ms: number,
+  { rows, ms }: Whole,
   error?: { code: string; message: string },
 ): Promise<void> {
   await db.query(sql('archive_events.asked')`

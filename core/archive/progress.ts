@@ -1,6 +1,7 @@
 import type { Archive } from '../contract/archives.ts';
 import { type ArchivedTable, archivedTables, entityOf } from './chunk.ts';
 import type { Position } from './page.ts';
+import type { Whole } from './step.ts';
 
 export type Entity = (typeof entityOf)[ArchivedTable];
 export type Totals = Record<Entity, number>;
@@ -51,6 +52,8 @@ export const begun = (table: ArchivedTable, expected: Totals): Progress => ({
 
 export const sum = (totals: Partial<Totals>): number =>
   Object.values(totals).reduce((all, count) => all + count, 0);
+
+export const wholeOf = ({ moved, ms }: Progress): Whole => ({ rows: sum(moved), ms });
 
 /** A row of `archived_campaigns` as it is kept. */
 export interface Kept

@@ -11,7 +11,7 @@ import {
   type Restoring,
   restoring,
 } from './columns.ts';
-import { begun, type Progress, sum } from './progress.ts';
+import { begun, type Progress, wholeOf } from './progress.ts';
 import type { Started } from './start.ts';
 import {
   type Deps,
@@ -92,15 +92,17 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       columns.set(progress.table, known);
       const step = await restore(tx, held, progress, known, chunks);
       progress.ms += elapsedMs();
-      if (step.done) ended.push(progress);
-      else await saveProgress(tx, archiveId, progress);
+      if (step.done) {
+        await options.tell?.(tx, wholeOf(progress));
+        ended.push(progress);
+      } else await saveProgress(tx, archiveId, progress);
       return step;
     });
     const whole = ended.at(-1);
     if (!whole) return ran;
-    const { moved, omitted, lost, ms } = whole;
+    const { moved, omitted, lost } = whole;
     deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
-    return { ...ran, whole: { rows: sum(moved), ms } };
+    return { ...ran, whole: wholeOf(whole) };
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;

@@ -13,7 +13,7 @@ import {
 } from './chunk.ts';
 import { type Column, columnsOf, folded, keptOf, sliced } from './columns.ts';
 import { nextRows, type Position } from './page.ts';
-import { begun, none, type Progress, sum, type Totals } from './progress.ts';
+import { begun, none, type Progress, type Totals, wholeOf } from './progress.ts';
 import {
   type Deps,
   forGood,
@@ -55,8 +55,10 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     progress.number += moved.chunks;
     progress.ms += elapsedMs();
     const done = moved.isLast && (await turn(tx, held, progress));
-    if (done) ended.push(progress);
-    else await saveProgress(tx, archiveId, progress);
+    if (done) {
+      await options.tell?.(tx, wholeOf(progress));
+      ended.push(progress);
+    } else await saveProgress(tx, archiveId, progress);
     return { kind, rows: moved.rows, chunks: moved.chunks, done };
   };
   const again = (error: unknown) => {
@@ -68,7 +70,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
   const whole = ended.at(-1);
   if (!whole) return ran;
   deps.log.info('archive.archived', { archiveId, ...whole.moved });
-  return { ...ran, whole: { rows: sum(whole.moved), ms: whole.ms } };
+  return { ...ran, whole: wholeOf(whole) };
 }
 
 /** An array of JSON ends at 256 MB; rows that compress well may be that much, though little is stored of them. */

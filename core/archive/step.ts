@@ -18,7 +18,15 @@ export interface RunOptions {
   pace?: Pace;
   /** At most and by default 1,000. */
   rowsPerChunk?: number;
+  /** Tells that it came to its end, in the transaction of that end: a crash leaves both or none. */
+  tell?: Tell | undefined;
 }
+
+export interface Whole {
+  rows: number;
+  ms: number;
+}
+export type Tell = (tx: Db, whole: Whole) => Promise<void>;
 
 export interface Ran {
   /** Nothing is left to do, also when the campaign was deleted meanwhile. */
@@ -26,7 +34,7 @@ export interface Ran {
   /** Moved by this run. */
   rows: number;
   /** Moved by all runs together, and the time it took; only of the run that came to the end. */
-  whole?: { rows: number; ms: number };
+  whole?: Whole;
 }
 
 export interface Held {

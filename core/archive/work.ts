@@ -2,6 +2,7 @@ import type { Db } from '../db/connect.ts';
 import type { Log } from '../research/queue.ts';
 import { runRestore } from './restore.ts';
 import { type Ran, runArchive } from './run.ts';
+import type { Tell } from './step.ts';
 
 export interface ArchiveDeps {
   db: Db;
@@ -15,12 +16,12 @@ export async function finish(
   deps: ArchiveDeps,
   archiveId: string,
   action: 'archive' | 'restore',
-  { remainingMs }: { remainingMs: () => number },
+  { remainingMs, tell }: { remainingMs: () => number; tell?: Tell },
 ): Promise<Ran> {
   const run = action === 'archive' ? runArchive : runRestore;
   let rows = 0;
   for (;;) {
-    const slice = await run(deps, archiveId, { remainingMs });
+    const slice = await run(deps, archiveId, { remainingMs, tell });
     rows += slice.rows;
     if (slice.done || slice.rows === 0 || remainingMs() <= 0) return { ...slice, rows };
   }

@@ -1,6 +1,9 @@
 import { dueCampaigns } from '../../core/archive/nightly/due.ts';
 import { claimRun, LeaseLost, note, saveRun } from '../../core/archive/nightly/run.ts';
 import { nightly } from '../../core/archive/nightly.ts';
+import { archiveWork } from '../../core/archive/on-demand.ts';
+import { startRestore } from '../../core/archive/restore.ts';
+import { startArchive } from '../../core/archive/start.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { type Statement, sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -190,6 +193,75 @@ describe('one run at a time', () => {
   });
 });
 
+describe('a process that dies right after the commit of an end', () => {
+  /** Nothing comes through any more once a transaction with this statement is committed. */
+  function dyingAfter(ending: string): Db {
+    let dead = false;
+    const over = (inner: Db, isEnd: { seen: boolean }): Db => ({
+      async query(statement) {
+        if (dead) throw new Error('killed');
+        isEnd.seen ||= statement.statement === ending;
+        return inner.query(statement);
+      },
+      async transaction(work) {
+        const inside = { seen: false };
+        const result = await inner.transaction((tx) => work(over(tx, inside)));
+        dead ||= inside.seen;
+        if (dead) throw new Error('killed');
+        return result;
+      },
+    });
+    return over(db.asWorker, { seen: false });
+  }
+  const events = () => db.query(t`select campaign_id as id, action, outcome, reason from archive_events`);
+
+  test.each([['archive.end', 'archive'] as const, ['archive.purge.end', 'purge'] as const])(
+    'has told of it: %s by night',
+    async (ending, action) => {
+      const { tenantId } = await aWorld(db, { companies: 0 });
+      await policy(tenantId, { idle: 30, retention: 30 });
+      const id =
+        action === 'archive' ? await anOldCampaign(tenantId, 60) : (await anArchive(db, tenantId)).campaignId;
+      await db.query(t`update archived_campaigns set archived_at = now() - interval '31 days'`);
+      await expect(aNight(dyingAfter(ending)).run()).rejects.toThrow('killed');
+      await db.query(t`update archive_runs set lease_until = now() - interval '1 s'`);
+      const reason = action === 'archive' ? 'idle' : 'retention';
+      expect(await events()).toEqual([{ id, action, outcome: 'done', reason }]);
+      expect(await aNight().run()).toMatchObject({
+        report: action === 'archive' ? { archived: 1, failed: 0 } : { purged: 1, failed: 0 },
+      });
+      expect(await events()).toHaveLength(1);
+    },
+  );
+
+  test.each([['archive.end', 'archive'] as const, ['restore.end', 'restore'] as const])(
+    'has told of it: %s on request',
+    async (ending, task) => {
+      const { tenantId } = await aWorld(db, { companies: 0 });
+      const id = await anOldCampaign(tenantId, 1);
+      const work = (at: Db, what: 'archive' | 'restore') =>
+        archiveWork(
+          aNight(at).deps as never,
+          { v: 1, task: what, archiveId: id, tenantId, times: 1 },
+          {
+            remainingMs: () => 600_000,
+          },
+        );
+      await startArchive(db.asApi.forTenant(tenantId), tenantId, id, { cancelOpenJobs: false });
+      if (task === 'restore') {
+        await work(db.asWorker, 'archive');
+        await startRestore(db.asApi.forTenant(tenantId), tenantId, id);
+        await db.query(t`delete from archive_events`);
+      }
+      await expect(work(dyingAfter(ending), task)).rejects.toThrow('killed');
+      expect(await events()).toEqual([{ id, action: task, outcome: 'done', reason: 'asked' }]);
+      // Lambda tries again, and finds it done.
+      await work(db.asWorker, task);
+      expect(await events()).toHaveLength(1);
+    },
+  );
+});
+
 describe('the purge', () => {
   const archives = async () =>
     (await db.query<{ id: string }>(t`select id from archived_campaigns`)).map(({ id }) => id);
@@ -325,7 +397,7 @@ describe('a run that is longer than one invocation', () => {
     const stealing: Db = {
       query: async <Row>(statement: Statement) => {
         const rows = await db.asWorker.query<Row>(statement);
-        if (!stolen && statement.statement === 'archive.purge.end') {
+        if (!stolen && statement.statement === 'archive.purge.chunks') {
           stolen = true;
           await db.query(t`update archive_runs set lease_until = now() - interval '1 second'`);
           await claimRun(db.asWorker, undefined, -1);
@@ -338,7 +410,8 @@ describe('a run that is longer than one invocation', () => {
       state: 'lost',
     });
     expect(await db.query(t`select purged from archive_runs`)).toEqual([{ purged: 0 }]);
-    expect(await night.run()).toMatchObject({ state: 'finished', report: { purged: 2 } });
+    // The end of the first was taken back with its line in the report.
+    expect(await night.run()).toMatchObject({ state: 'finished', report: { purged: 3 } });
     expect(await db.query(t`select id from archived_campaigns where user_id = ${tenantId}`)).toEqual([]);
   });
 });

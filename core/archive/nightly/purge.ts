@@ -1,5 +1,6 @@
 import type { Db } from '../../db/connect.ts';
 import { sql } from '../../db/sql.ts';
+import type { Tell } from '../step.ts';
 import type { Run } from './run.ts';
 
 /** Of up to 1,000 rows each. */
@@ -36,13 +37,15 @@ export function doomed(db: Db, run: Pick<Run, 'id'>): Promise<Doomed[]> {
 /**
  * Takes an archive away for good, with its campaign: out of sight at once, then chunk after chunk. Begun again, it goes
  * on where it stopped.
+ * @param tell in the transaction of its end
  * @returns the rows that went, and whether all have
  */
 export async function purge(
   db: Db,
   { id, tenantId, reason }: Doomed,
-  { hasTime }: { hasTime: () => boolean },
+  { hasTime, tell }: { hasTime: () => boolean; tell?: Tell },
 ): Promise<{ done: boolean; rows: number }> {
+  const startedAt = performance.now();
   const isDue = await db.transaction(async (tx) => {
     // Again under the lock: it may have been restored, or the policy changed, since it was looked at.
     const [archive] = await tx.query<{ purging: boolean; past: boolean }>(sql('archive.purge.lock')`
@@ -69,8 +72,11 @@ export async function purge(
       ) returning row_count`);
     rows += gone.reduce((sum, chunk) => sum + chunk.row_count, 0);
     if (gone.length === 0) {
-      await db.query(sql('archive.purge.end')`
-        delete from archived_campaigns where id = ${id} and purging_at is not null returning id`);
+      await db.transaction(async (tx) => {
+        const ended = await tx.query(sql('archive.purge.end')`
+          delete from archived_campaigns where id = ${id} and purging_at is not null returning id`);
+        if (ended.length > 0) await tell?.(tx, { rows, ms: performance.now() - startedAt });
+      });
       return { done: true, rows };
     }
   }
