@@ -717,7 +717,7 @@ create policy definer on research_batches for all to aim_definer using (true) wi
 create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
-grant select (id), update (updated_at) on research_batches to aim_definer;
+grant select (id, campaign_id), update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
 CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -770,7 +770,6 @@ create table research_jobs (
 );
 CREATE UNIQUE INDEX research_jobs_batch_company ON public.research_jobs USING btree (batch_id, company_id);
 CREATE INDEX research_jobs_batch_status ON public.research_jobs USING btree (batch_id, status, company_id);
-CREATE INDEX research_jobs_company ON public.research_jobs USING hash (company_id);
 CREATE INDEX research_jobs_expiry ON public.research_jobs USING btree (lease_until, id) WHERE (status = 'processing'::text);
 CREATE INDEX research_jobs_fed ON public.research_jobs USING btree (provider_id, fed_until) WHERE (fed_until IS NOT NULL);
 CREATE INDEX research_jobs_leased ON public.research_jobs USING btree (provider_id, lease_until) WHERE (status = 'processing'::text);
@@ -1033,8 +1032,10 @@ CREATE OR REPLACE FUNCTION aim.children_go()
  SET enable_seqscan TO 'off'
 AS $function$
 declare
-  gone uuid[] := (select array_agg(id) from removed);
+  gone uuid[];
+  campaigns uuid[];
 begin
+  select array_agg(id), array_agg(distinct campaign_id) into gone, campaigns from removed;
   if gone is null then
     return null;
   end if;
@@ -1042,7 +1043,9 @@ begin
     raise exception 'rows of % are deleted under READ COMMITTED only', tg_table_name using errcode = '25001';
   end if;
   case tg_table_name
-    when 'companies' then delete from research_jobs where company_id = any(gone);
+    when 'companies' then
+      delete from research_jobs j using research_batches b
+      where b.campaign_id = any(campaigns) and j.batch_id = b.id and j.company_id = any(gone);
     when 'research_batches' then delete from research_jobs where batch_id = any(gone);
     when 'research_jobs' then delete from research_attempts where job_id = any(gone);
   end case;

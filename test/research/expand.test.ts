@@ -1,0 +1,58 @@
+import { sql } from '../../core/db/sql.ts';
+import { expand } from '../../core/research/batches.ts';
+import { type EnqueueRequest, enqueue } from '../../core/research/enqueue.ts';
+import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { aWorld } from '../support/factories.ts';
+
+/** Two chunks and a bit. */
+const companies = 20_005;
+let db: TestDatabase;
+beforeEach(async () => {
+  db = await testDatabase();
+});
+afterEach(() => db.close());
+
+const whole = { provider: 'a-provider', kind: 'company', priority: 0, dryRun: false };
+const all: EnqueueRequest = { ...whole, all: true, final: true };
+const plenty = { budgetMs: 60_000 };
+
+async function stateOf(batchId: string) {
+  const [row] = await db.query(sql('test.state')`
+    select total, expanded_at is not null as expanded,
+      (select count(distinct company_id) from research_jobs where batch_id = b.id) as jobs
+    from research_batches b where id = ${batchId}`);
+  return row;
+}
+const made = { total: companies, jobs: companies, expanded: true };
+
+test('a batch that was given some companies by name, and then all, has each once', async () => {
+  const { tenantId, campaignId, companyIds } = await aWorld(db, { companies });
+  const api = db.asApi.forTenant(tenantId);
+  // One in each chunk.
+  const named = [companyIds[3], companyIds[12_345], companyIds[companies - 1]] as string[];
+  const some: EnqueueRequest = { ...whole, companyIds: named, final: false };
+  const { batchId = '' } = (await enqueue(api, tenantId, campaignId, some)) as { batchId: string };
+  await enqueue(api, tenantId, campaignId, { ...all, batchId });
+  expect(await stateOf(batchId)).toEqual({ total: 3, jobs: 3, expanded: false });
+  expect(await expand(db.asWorker, batchId, plenty)).toBe(true);
+  expect(await stateOf(batchId)).toEqual(made);
+});
+
+test('several that make the jobs of one batch at once make each once', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies });
+  const { batchId } = await enqueue(db.asApi.forTenant(tenantId), tenantId, campaignId, all);
+  const id = batchId ?? '';
+  const done = await Promise.all([1, 2, 3].map(() => expand(db.asWorker, id, plenty)));
+  expect([done, await stateOf(id)]).toEqual([[true, true, true], made]);
+});
+
+test('what is refused for another reason is told, and leaves nothing behind', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const { batchId } = await enqueue(db.asApi.forTenant(tenantId), tenantId, campaignId, all);
+  await db.query(sql('test.refuse')`
+    create unique index one_priority on research_jobs (batch_id, priority)`);
+  await expect(expand(db.asWorker, batchId ?? '', plenty)).rejects.toMatchObject({
+    constraint: 'one_priority',
+  });
+  expect(await stateOf(batchId ?? '')).toEqual({ total: 0, jobs: 0, expanded: false });
+});
