@@ -111,7 +111,8 @@ const companies = createRoute({
   request: { params: IdParam, query: ArchivedRowsQuery },
   responses: { 200: json(ArchivedCompanyPage, 'A page, in the order of the archive.'), ...readProblems },
 });
-const nextHeader = z.object({
+const partHeaders = z.object({
+  'x-last-part': z.enum(['true', 'false']).meta({ description: 'Whether the file ends with this part.' }),
   'x-next-cursor': z
     .string()
     .optional()
@@ -125,7 +126,7 @@ const download = createRoute({
   responses: {
     200: {
       description: 'A part of the file. All parts, one behind the other, are the file.',
-      headers: nextHeader,
+      headers: partHeaders,
       content: { 'application/x-ndjson': { schema: z.string() }, 'text/csv': { schema: z.string() } },
     },
     ...readProblems,
@@ -240,6 +241,8 @@ export const archives = router()
     const query = c.req.valid('query');
     await checkArchive(c.get('deps'), c.get('caller').tenantId, id);
     const { body, next } = await exportArchive(c.get('deps'), id, query);
+    // Said both ways: where something between us drops such headers, a file without its end must not pass for a whole one.
+    c.header('x-last-part', String(next === null));
     if (next !== null) c.header('x-next-cursor', next);
     const isCsv = query.format === 'csv';
     c.header('content-type', isCsv ? 'text/csv; charset=utf-8' : 'application/x-ndjson');

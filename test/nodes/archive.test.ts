@@ -315,6 +315,14 @@ describe('Export', () => {
     );
   });
 
+  test('where something on the way drops headers, a part is not taken for the whole', async () => {
+    at.troubles.push({ when: ({ url }) => url.includes('/export'), times: 9, without: /^x-/ });
+    await expect(run({ operation: 'export', archive })).rejects.toThrow(
+      'not a file of the Aim for Leads API',
+    );
+    at.troubles.length = 0;
+  });
+
   test('an archive without such rows gives an empty file', async () => {
     const id = await client.campaign();
     await run({ operation: 'archive', campaign: id, ...wait });

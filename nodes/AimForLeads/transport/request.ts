@@ -60,13 +60,14 @@ export async function find(this: Caller, asked: ApiRequest): Promise<IDataObject
   }
 }
 
-/** A part of a file, in its bytes, and the cursor of the part behind it. */
+/** A part of a file, in its bytes, and the cursor of the part behind it. One that does not say whether it is the last fails. */
 export async function download(
   this: Caller,
   asked: ApiRequest,
 ): Promise<{ bytes: Buffer; next: string | undefined }> {
   const isFile = ({ body, headers }: ApiAnswer) =>
-    Buffer.isBuffer(body) && headers['content-disposition'] !== undefined;
+    Buffer.isBuffer(body) &&
+    (headers['x-last-part'] === 'true' || typeof headers['x-next-cursor'] === 'string');
   const { body, headers } = await ask.call(this, { ...asked, bytes: true }, isFile);
   const next = headers['x-next-cursor'];
   return { bytes: body as Buffer, next: typeof next === 'string' ? next : undefined };
