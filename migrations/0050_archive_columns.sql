@@ -145,7 +145,8 @@ begin
 end
 $body$;
 
--- Chunks of before. Those that are damaged stay as they are, and so keep telling it. The policies bind the owner too.
+-- Chunks of before, without the URLs that resume an execution: no archived batch has one that is still due, and who
+-- knows it can resume. Chunks that are damaged stay as they are, and so keep telling it. The policies bind the owner too.
 alter table archived_campaigns no force row level security;
 alter table archive_chunks no force row level security;
 create temp table whole on commit drop as
@@ -154,8 +155,14 @@ update archive_chunks k set columns = n.columns, rows = n.rows,
   sha256 = aim.chunk_sha256(n.columns, n.rows)
 from (select * from archive_chunks where columns <> '[]' and sha256 = aim.chunk_sha256(columns, rows) offset 0) o
 cross join lateral (
-  select aim.chunk_of(o.rows) as rows, to_jsonb(array_agg(
-    case when c.value ->> 1 in ('json', 'jsonb') then c.value || '["wrapped"]' else c.value end order by c.place)) as columns
+  -- Taking away what is behind the last changes nothing.
+  select coalesce(min(c.place) filter (where c.value ->> 0 = 'resume_url') - 1, count(*))::int as url
+  from jsonb_array_elements(o.columns) with ordinality c (value, place)
+) left_out
+cross join lateral (
+  select aim.chunk_of(o.rows) - left_out.url as rows, to_jsonb(array_agg(
+    case when c.value ->> 1 in ('json', 'jsonb') then c.value || '["wrapped"]' else c.value end order by c.place))
+    - left_out.url as columns
   from jsonb_array_elements(o.columns) with ordinality c (value, place)
   offset 0
 ) n

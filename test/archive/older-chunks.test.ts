@@ -38,6 +38,32 @@ test('chunks kept by row are kept by column after the migration, and come back a
   expect(await digestOf(db, campaignId)).toEqual(before);
 });
 
+test('URLs that resume an execution do not outlast the migration, and the rest comes back', async () => {
+  const before = await digestOf(db, campaignId);
+  await archived(db, tenantId, campaignId);
+  await down();
+  await db.query(sql('t')`
+    update archive_chunks k set columns = n.columns, rows = n.rows, sha256 = aim.chunk_sha256(n.columns, n.rows)
+    from archive_chunks o
+    cross join lateral (
+      -- Among the others, as it stood in the table.
+      select jsonb_insert(o.columns, '{3}', '["resume_url", "text"]') as columns,
+        jsonb_agg(jsonb_insert(r.value, '{3}', '"https://n8n.example/webhook-waiting/7"') order by r.place) as rows
+      from jsonb_array_elements(o.rows) with ordinality r (value, place)
+    ) n
+    where o.table_name = 'research_batches' and o.archive_id = k.archive_id and o.table_name = k.table_name
+      and o.number = k.number`);
+  await db.query(sql('t')`update archived_campaigns set checksum = aim.archive_checksum(id)`);
+  const left = () =>
+    db.query(sql('t')`
+      select number from archive_chunks where (columns::text || rows::text) ~ 'webhook-waiting|resume_url'`);
+  expect(await left()).not.toEqual([]);
+  await applyMigrations(db.url);
+  expect(await left()).toEqual([]);
+  await restored(db, tenantId, campaignId);
+  expect(await digestOf(db, campaignId)).toEqual(before);
+});
+
 test('a chunk by row that was damaged is still found to be damaged', async () => {
   await archived(db, tenantId, campaignId);
   await down();
