@@ -25,18 +25,21 @@ async function stateOf(batchId: string) {
 }
 const made = { total: companies, jobs: companies, expanded: true };
 
-test('a batch that was given some companies by name, and then all, has each once', async () => {
-  const { tenantId, campaignId, companyIds } = await aWorld(db, { companies });
-  const api = db.asApi.forTenant(tenantId);
-  // One in each chunk.
-  const named = [companyIds[3], companyIds[12_345], companyIds[companies - 1]] as string[];
-  const some: EnqueueRequest = { ...whole, companyIds: named, final: false };
-  const { batchId = '' } = (await enqueue(api, tenantId, campaignId, some)) as { batchId: string };
-  await enqueue(api, tenantId, campaignId, { ...all, batchId });
-  expect(await stateOf(batchId)).toEqual({ total: 3, jobs: 3, expanded: false });
-  expect(await expand(db.asWorker, batchId, plenty)).toBe(true);
-  expect(await stateOf(batchId)).toEqual(made);
-});
+test.each(['API', 'worker'])(
+  'a batch that was given some companies by name, and then all, has each once: %s',
+  async (role) => {
+    const { tenantId, campaignId, companyIds } = await aWorld(db, { companies });
+    const api = db.asApi.forTenant(tenantId);
+    // One in each chunk.
+    const named = [companyIds[3], companyIds[12_345], companyIds[companies - 1]] as string[];
+    const some: EnqueueRequest = { ...whole, companyIds: named, final: false };
+    const { batchId = '' } = (await enqueue(api, tenantId, campaignId, some)) as { batchId: string };
+    await enqueue(api, tenantId, campaignId, { ...all, batchId });
+    expect(await stateOf(batchId)).toEqual({ total: 3, jobs: 3, expanded: false });
+    expect(await expand(role === 'API' ? api : db.asWorker, batchId, plenty)).toBe(true);
+    expect(await stateOf(batchId)).toEqual(made);
+  },
+);
 
 test('several that make the jobs of one batch at once make each once', async () => {
   const { tenantId, campaignId } = await aWorld(db, { companies });
