@@ -11,7 +11,7 @@ import { enqueue } from '../../core/research/enqueue.ts';
 import { feed } from '../../core/research/feed.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { root } from '../../local/stack/paths.ts';
-import { aCampaign, aProvider, aTenant } from '../../test/support/factories.ts';
+import { aCampaign, aProvider, aTenant, someCompanies } from '../../test/support/factories.ts';
 import type { World } from '../world.ts';
 
 export async function instantProvider() {
@@ -92,10 +92,8 @@ export async function aScene(
   const campaignId = await aCampaign(db, tenantId);
   // In parts: a statement of a million ends at its timeout.
   for (let from = 1; from <= companies; from += companiesAtOnce) {
-    await db.query(sql('bench.load')`
-      insert into companies (user_id, campaign_id, name, domain, natural_key)
-      select ${tenantId}, ${campaignId}, 'Company ' || n, 'company-' || n || '.example', 'company-' || n || '.example'
-      from generate_series(${from}::int, ${Math.min(companies, from + companiesAtOnce - 1)}::int) n`);
+    const count = Math.min(companiesAtOnce, companies - from + 1);
+    await someCompanies(db, tenantId, campaignId, count, { from });
   }
   const { id } = await aProvider(db, tenantId, provider);
   await db.query(sql('bench.analyze')`analyze companies`);

@@ -98,8 +98,8 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
     const startedAt = deps.clock();
     const { id: campaignId, ...rest } = what;
     const outcome = (rows: number) => ({ ...rest, campaignId, rows, ms: deps.clock() - startedAt });
+    let told = false;
     try {
-      let told = false;
       const { done, rows } = await act(async (tx, whole) => {
         await note(tx, run, { ...outcome(0), whole });
         told = true;
@@ -111,7 +111,8 @@ async function work(deps: NightlyDeps, run: Run, remainingMs: () => number) {
       else await note(db, run, outcome(rows));
       if (!done) return false;
     } catch (error) {
-      if (error instanceof LeaseLost) throw error;
+      // What is told as done did not fail: only the count of the run's rows is behind.
+      if (error instanceof LeaseLost || told) throw error;
       const failure = failureOf(error);
       deps.log.warn('archive.failed', { runId: run.id, campaignId, action: rest.action, code: failure.code });
       await note(db, run, { ...outcome(0), error: failure });

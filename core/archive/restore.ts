@@ -99,10 +99,11 @@ export async function runRestore(deps: Deps, archiveId: string, options: RunOpti
       return step;
     });
     const whole = ended.at(-1);
-    if (!whole) return ran;
-    const { moved, omitted, lost } = whole;
-    deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
-    return { ...ran, whole: wholeOf(whole) };
+    if (whole) {
+      const { moved, omitted, lost } = whole;
+      deps.log.info('archive.restored', { archiveId, ...moved, omitted, lost });
+    }
+    return ran;
   } catch (error) {
     if (error instanceof DamagedArchive) await giveUp(deps.db, archiveId);
     throw error;

@@ -68,9 +68,8 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
   };
   const ran = await repeat(deps, options, step, { again });
   const whole = ended.at(-1);
-  if (!whole) return ran;
-  deps.log.info('archive.archived', { archiveId, ...whole.moved });
-  return { ...ran, whole: wholeOf(whole) };
+  if (whole) deps.log.info('archive.archived', { archiveId, ...whole.moved });
+  return ran;
 }
 
 /** An array of JSON ends at 256 MB; rows that compress well may be that much, though little is stored of them. */

@@ -22,6 +22,7 @@ export interface RunOptions {
   tell?: Tell | undefined;
 }
 
+/** Moved by all runs together, and the time it took. */
 export interface Whole {
   rows: number;
   ms: number;
@@ -33,8 +34,6 @@ export interface Ran {
   done: boolean;
   /** Moved by this run. */
   rows: number;
-  /** Moved by all runs together, and the time it took; only of the run that came to the end. */
-  whole?: Whole;
 }
 
 export interface Held {

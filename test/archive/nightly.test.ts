@@ -234,6 +234,21 @@ describe('a process that dies right after the commit of an end', () => {
     },
   );
 
+  test('is not said to have failed when only the count of its rows could not be written', async () => {
+    const { tenantId } = await aWorld(db, { companies: 0 });
+    await policy(tenantId, { idle: 30 });
+    const id = await anOldCampaign(tenantId, 60);
+    const over = (inner: Db): Db => ({
+      query: (statement) =>
+        statement.statement === 'archive_runs.save'
+          ? Promise.reject(new Error('cut off'))
+          : inner.query(statement),
+      transaction: (work) => inner.transaction((tx) => work(over(tx))),
+    });
+    await expect(aNight(over(db.asWorker)).run()).rejects.toThrow('cut off');
+    expect(await events()).toEqual([{ id, action: 'archive', outcome: 'done', reason: 'idle' }]);
+  });
+
   test.each([['archive.end', 'archive'] as const, ['restore.end', 'restore'] as const])(
     'has told of it: %s on request',
     async (ending, task) => {

@@ -28,11 +28,12 @@ export async function someCompanies(
   tenantId: string,
   campaignId: string,
   count: number,
+  { from = 1 } = {},
 ): Promise<string[]> {
   const rows = await db.query<{ id: string }>(sql('test.companies')`
     insert into companies (user_id, campaign_id, name, domain, natural_key)
     select ${tenantId}, ${campaignId}, 'Company ' || n, 'company-' || n || '.example', 'company-' || n || '.example'
-    from generate_series(1, ${count}::int) n returning id`);
+    from generate_series(${from}::int, ${from + count - 1}::int) n returning id`);
   return rows.map((row) => row.id);
 }
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../../db/connect.ts';
 import { sql } from '../../db/sql.ts';
+import type { Whole } from '../step.ts';
 
 /** Where a run stands in its walk over the active campaigns. */
 export interface Place {
@@ -24,7 +25,7 @@ export interface Outcome {
   rows: number;
   ms: number;
   /** Of all invocations that were needed, which is what the tenant is told. */
-  whole?: { rows: number; ms: number } | undefined;
+  whole?: Whole | undefined;
   error?: { code: string; message: string };
 }
 /** Of the whole run, over all its invocations. */
