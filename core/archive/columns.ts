@@ -61,11 +61,9 @@ const placed = (index: number) => sql.identifier(`c${index}`);
  * an ordered subquery, without grouping. Not jsonb_agg, which copies each string with a look up to the next zero byte:
  * quadratic where a row is large.
  */
-export function gathered(columns: Column[], filter = sql.empty): Fragment {
+export function gathered(columns: Column[]): Fragment {
   return list(
-    columns.map(
-      (column, index) => sql.fragment`array_agg(${keptValue(column)}) ${filter} as ${placed(index)}`,
-    ),
+    columns.map((column, index) => sql.fragment`array_agg(${keptValue(column)}) as ${placed(index)}`),
   );
 }
 
@@ -80,8 +78,11 @@ export function folded(columns: Column[]): Fragment {
     const values = placed(index);
     if (!exactTypes.test(type)) return values;
     const exactly = type === 'text' ? sql.fragment`collate "C"` : sql.empty;
-    const once = sql.fragment`case when ${values} ${exactly} = array_fill(${values}[1], array[cardinality(${values})])
-      then ${values}[1:1] else ${values} end`;
+    // Mostly the first and the last differ, which is seen without filling an array.
+    const once = sql.fragment`case
+      when ${values}[1] ${exactly} is distinct from ${values}[cardinality(${values})] then ${values}
+      when ${values} ${exactly} = array_fill(${values}[1], array[cardinality(${values})]) then ${values}[1:1]
+      else ${values} end`;
     if (!listedTypes.test(type)) return once;
     const all = sql.fragment`array_to_string(${once}, ',', 'null')`;
     // The compression of Postgres takes twice the time where a hyphen comes every few digits.

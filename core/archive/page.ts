@@ -25,16 +25,16 @@ export function nextRows(
   after: Position | null,
   limit: number,
 ): Fragment {
+  const own = list(columns.map(({ name }) => sql.fragment`t.${sql.identifier(name)}`));
   if (table === 'research_jobs') {
     return sql.fragment`
       page as materialized (
         select count(*) as taken, count(*) as seen, (array_agg(t.batch_at))[count(*)] as created_at,
           (array_agg(t.batch_id))[count(*)] as at_id, (array_agg(t.company_id))[count(*)] as at_company_id,
           ${gathered(columns)}
-        from (${jobs(campaignId, after, limit)}) t
+        from (${jobs(campaignId, after, limit, own)}) t
       )`;
   }
-  const own = list(columns.map(({ name }) => sql.fragment`t.${sql.identifier(name)}`));
   if (ofJobs(table)) {
     const since = sql.identifier(table === 'late_results' ? 'received_at' : 'started_at');
     const key = sql.identifier(keyOf(table));
@@ -42,7 +42,7 @@ export function nextRows(
       reached as materialized (
         select row_number() over (order by t.batch_at, t.batch_id, t.company_id) as n, t.batch_at, t.batch_id,
           t.company_id, t.id as job_id
-        from (${jobs(campaignId, after, limit)}) t
+        from (${jobs(campaignId, after, limit, sql.fragment`t.id, t.batch_id, t.company_id`)}) t
       ), taken as (
         select count(*) as taken, max(t.job) as job, ${gathered(columns)}
         from (
@@ -61,41 +61,43 @@ export function nextRows(
     .filter(isJson)
     .map(({ name }) => sql.fragment`coalesce(pg_column_size(t.${sql.identifier(name)}), 0)`);
   const bytes = sizes.reduce((all, size) => sql.fragment`${all} + ${size}`, sql.fragment`0`);
-  const fits = sql.fragment`filter (where t.bytes_before < ${maxPageBytes}::int)`;
   return sql.fragment`
     page as materialized (
-      select count(*) ${fits} as taken, count(*) as seen,
-        (array_agg(t.created_at) ${fits})[count(*) ${fits}] as created_at,
-        (array_agg(t.id) ${fits})[count(*) ${fits}] as at_id, null::uuid as at_company_id,
-        ${gathered(columns, fits)}
+      -- Whether all of them fit is known by the last that does.
+      select count(*) as taken, case when coalesce(max(t.bytes), 0) < ${maxPageBytes}::int then count(*) else ${limit} end as seen,
+        (array_agg(t.created_at))[count(*)] as created_at, (array_agg(t.id))[count(*)] as at_id,
+        null::uuid as at_company_id, ${gathered(columns)}
       from (
-        select ${own}, sum(${bytes}) over w - (${bytes}) as bytes_before
-        from ${sql.identifier(table)} t
-        where t.campaign_id = ${campaignId}
-          and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
-        window w as (order by t.created_at, t.id rows unbounded preceding)
-        order by t.created_at, t.id limit ${limit}
+        select * from (
+          select ${own}, sum(${bytes}) over w as bytes, ${bytes} as own_bytes
+          from ${sql.identifier(table)} t
+          where t.campaign_id = ${campaignId}
+            and (t.created_at, t.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
+          window w as (order by t.created_at, t.id rows unbounded preceding)
+          order by t.created_at, t.id limit ${limit}
+        ) t
+        where t.bytes - t.own_bytes < ${maxPageBytes}::int
       ) t
     )`;
 }
 
 /** The rest of the batch at hand, then the batches behind it: a walk over all would begin among dead rows. */
-function jobs(campaignId: string, after: Position | null, limit: number): Fragment {
+function jobs(campaignId: string, after: Position | null, limit: number, own: Fragment): Fragment {
   return sql.fragment`
     (
-      select b.created_at as batch_at, j.*
-      from research_batches b join research_jobs j on j.batch_id = b.id
-      where b.id = ${after?.id ?? null}::uuid and j.company_id > ${after?.companyId ?? firstId}::uuid
-      order by j.company_id limit ${limit}
+      select b.created_at as batch_at, ${own}
+      from research_batches b join research_jobs t on t.batch_id = b.id
+      where b.id = ${after?.id ?? null}::uuid and t.company_id > ${after?.companyId ?? firstId}::uuid
+      order by t.company_id limit ${limit}
     ) union all (
-      select b.created_at as batch_at, j.*
+      select b.created_at as batch_at, ${own}
       from research_batches b
       cross join lateral (
         select * from research_jobs where batch_id = b.id order by company_id limit ${limit}
-      ) j
+      ) t
       where b.campaign_id = ${campaignId}
         and (b.created_at, b.id) > (${after?.createdAt ?? '-infinity'}::timestamptz, ${after?.id ?? firstId}::uuid)
-      order by b.created_at, b.id, j.company_id limit ${limit}
+      order by b.created_at, b.id, t.company_id limit ${limit}
     )
     order by batch_at, batch_id, company_id limit ${limit}`;
 }

@@ -45,7 +45,7 @@ export async function runArchive(deps: Deps, archiveId: string, options: RunOpti
     if (held.state !== 'archiving' || held.deleted) return { kind: '', rows: 0, chunks: 0, done: true };
     const progress = isBegun(held.progress)
       ? held.progress
-      : { ...begun('late_results', await expect(tx, held)), ...held.progress };
+      : { ...(await first(tx, held)), ...held.progress };
     const kind = progress.table;
     const known = columns.get(kind) ?? (await columnsOf(tx, kind));
     columns.set(kind, known);
@@ -168,7 +168,8 @@ async function remove(tx: Db, table: ArchivedTable, chunks: Fragment, expected: 
 
 /** To the next table or, after the last, to the end. @returns whether the archive is complete */
 async function turn(tx: Db, held: Held, progress: Progress): Promise<boolean> {
-  const next = archivedTables[archivedTables.indexOf(progress.table) + 1] ?? (await leftBehind(tx, held.id));
+  const next =
+    archivedTables[archivedTables.indexOf(progress.table) + 1] ?? (await leftBehind(tx, held, progress));
   if (!next) {
     await forGood(tx);
     await tx.query(sql('archive.end')`
@@ -185,8 +186,21 @@ async function turn(tx: Db, held: Held, progress: Progress): Promise<boolean> {
   return false;
 }
 
+/** Counted row by row when the archive began, from when on none comes: where as many were moved, none is left. */
+const countedTables = ['prospect_research', 'company_research', 'contacts', 'companies'] as const;
+
 /** A row that came out of the order of the walk; there should be none, but none may be lost. */
-async function leftBehind(tx: Db, campaignId: string): Promise<ArchivedTable | undefined> {
+async function leftBehind(
+  tx: Db,
+  { id: campaignId }: Held,
+  { moved, expected }: Progress,
+): Promise<ArchivedTable | undefined> {
+  const doubtful = countedTables.filter((table) => moved[entityOf[table]] !== expected[entityOf[table]]);
+  const counted = doubtful.reduce(
+    (cases, table) => sql.fragment`${cases}
+      when exists (select from ${sql.identifier(table)} where campaign_id = ${campaignId}) then ${table}`,
+    sql.empty,
+  );
   const [found] = await tx.query<{ table: ArchivedTable | null }>(sql('archive.left_behind')`
     select case
       when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
@@ -196,12 +210,16 @@ async function leftBehind(tx: Db, campaignId: string): Promise<ArchivedTable | u
       when exists (select from research_batches b join research_jobs j on j.batch_id = b.id
         where b.campaign_id = ${campaignId}) then 'research_jobs'
       when exists (select from research_batches where campaign_id = ${campaignId}) then 'research_batches'
-      when exists (select from prospect_research where campaign_id = ${campaignId}) then 'prospect_research'
-      when exists (select from company_research where campaign_id = ${campaignId}) then 'company_research'
-      when exists (select from contacts where campaign_id = ${campaignId}) then 'contacts'
-      when exists (select from companies where campaign_id = ${campaignId}) then 'companies'
+      ${counted}
     end as table`);
   return found?.table ?? undefined;
+}
+
+/** Where it begins: whoever never had a late result is spared the walk over all jobs that looks for them. */
+async function first(tx: Db, held: Held): Promise<Progress> {
+  const [late] = await tx.query<{ any: boolean }>(sql('archive.any_late')`
+    select exists (select from late_results where user_id = ${held.tenantId}) as any`);
+  return begun(late?.any ? 'late_results' : 'research_attempts', await expect(tx, held));
 }
 
 /** From counts that are there or cheap; attempts are at least as many as the jobs that were tried. */

@@ -84,6 +84,38 @@ test('lists, counts and the feed: the campaign is out of sight, has no rows, and
   });
 });
 
+test('rows that the walk has passed are found at its end, and archived as well', async () => {
+  const campaignId = await aVariedCampaign(db, tenantId, providerId, 8);
+  const before = await digestOf(db, campaignId);
+  await startArchive(api(), tenantId, campaignId, { cancelOpenJobs: false });
+  const contactsLeft = async () => {
+    const [left] = await db.query<{ n: number }>(sql('t')`
+      select count(*) as n from contacts where campaign_id = ${campaignId}`);
+    return left?.n;
+  };
+  while ((await contactsLeft()) === 24) {
+    // Time for one transaction.
+    let looks = 6;
+    await runArchive(archiver(db.asWorker), campaignId, {
+      ...evenly(1, 5),
+      remainingMs: () => 1_000 * looks--,
+    });
+  }
+  expect(await contactsLeft()).toBe(19);
+  // No role of ours can: what is below an archived campaign does not change.
+  await db.transaction(async (tx) => {
+    await tx.query(sql('t')`set local session_replication_role = replica`);
+    await tx.query(sql('t')`
+      update contacts set created_at = '1999-01-01' where campaign_id = ${campaignId} and id in (
+        select id from contacts where campaign_id = ${campaignId} order by created_at desc limit 3)`);
+  });
+  expect(await runArchive(archiver(db.asWorker), campaignId, evenly(1, 5))).toMatchObject({ done: true });
+  expect(await contactsLeft()).toBe(0);
+  const kept = await whereabouts(db, campaignId);
+  expect(kept.find(({ table }) => table === 'contacts')).toMatchObject({ active: 0, archived: 24 });
+  expect(before.contacts).toMatchObject({ count: 24 });
+});
+
 test('an archive tells how far it is, and in the end what it holds', async () => {
   const campaignId = await aVariedCampaign(db, tenantId, providerId, 8);
   const rows = Object.values(await digestOf(db, campaignId)).reduce(
