@@ -3,7 +3,8 @@ import { sql } from '../db/sql.ts';
 import { AimError, NotFound } from '../errors.ts';
 import { runErasure } from './forget/erase.ts';
 import { nightly } from './nightly.ts';
-import type { Tell, Whole } from './step.ts';
+import type { Whole } from './progress.ts';
+import type { Tell } from './step.ts';
 import type { ArchiveTask, InvokeArchive } from './task.ts';
 import { type ArchiveDeps, finish } from './work.ts';
 

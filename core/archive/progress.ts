@@ -1,7 +1,6 @@
 import type { Archive } from '../contract/archives.ts';
 import { type ArchivedTable, archivedTables, entityOf } from './chunk.ts';
 import type { Position } from './page.ts';
-import type { Whole } from './step.ts';
 
 export type Entity = (typeof entityOf)[ArchivedTable];
 export type Totals = Record<Entity, number>;
@@ -25,6 +24,12 @@ export interface Progress {
   verifyMs?: number;
   /** Of the policy that wanted it; none when somebody asked for it. */
   reason?: 'idle' | 'ended' | 'closed';
+}
+
+/** Moved by all runs together, and the time it took. */
+export interface Whole {
+  rows: number;
+  ms: number;
 }
 
 export const none: Totals = {

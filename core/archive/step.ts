@@ -2,7 +2,7 @@ import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
 import { type Statement, sql } from '../db/sql.ts';
 import { type Pace, politePace } from './pace.ts';
-import type { Progress, Totals } from './progress.ts';
+import type { Progress, Totals, Whole } from './progress.ts';
 
 export interface Deps {
   /** As aim_worker: only that role passes the guard. */
@@ -22,11 +22,6 @@ export interface RunOptions {
   tell?: Tell | undefined;
 }
 
-/** Moved by all runs together, and the time it took. */
-export interface Whole {
-  rows: number;
-  ms: number;
-}
 export type Tell = (tx: Db, whole: Whole) => Promise<void>;
 
 export interface Ran {

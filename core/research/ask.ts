@@ -5,7 +5,7 @@ import { maxExchangeMs } from '../http/guard.ts';
 import type { RateLimit } from '../http/rate-limit.ts';
 import { within } from '../http/within.ts';
 import { type Headers, type Reading, readFailure, readHead, readSuccess } from './answer.ts';
-import type { Ask } from './claim.ts';
+import type { Ask } from './asks.ts';
 
 const maxAnswerBytes = 8 * 1024 * 1024;
 /** Of an answer that is not a 2xx, whose body says nothing to us, at most so much is read to keep the connection. */

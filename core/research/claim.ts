@@ -1,38 +1,6 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { groupIntoAsks } from './group.ts';
-
-export interface Provider {
-  id: string;
-  user_id: string;
-  url: string;
-  secret: string;
-  batch_size: number;
-  timeout_ms: number;
-  concurrency: number | null;
-  /** Not `closed`: this ask is the probe that decides whether it closes. */
-  circuit: 'closed' | 'open' | 'half_open';
-  failed_asks: number;
-  /** Whether a good answer is news as well: to close the circuit, forget failures or raise the rate again. */
-  watched: boolean;
-}
-
-export interface ClaimedJob {
-  id: string;
-  attempt_id: string;
-  batch_id: string;
-  provider_id: string;
-  kind: string;
-  crash_count: number;
-  company: { id: string; name: string; domain: string | null; attributes: Record<string, unknown> };
-}
-
-/** One POST: its id is the `webhook-id` and names the callback. */
-export interface Ask {
-  id: string;
-  provider: Provider;
-  jobs: ClaimedJob[];
-}
+import { type Ask, type ClaimedJob, groupIntoAsks, type Provider } from './asks.ts';
 
 const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.concurrency, p.circuit,
   p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;

@@ -1,7 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { Answer } from './ask.ts';
-import type { Ask, Provider } from './claim.ts';
+import type { Ask, Provider } from './asks.ts';
 
 /** So many asks in a row that fail open the circuit; one that says that nobody is there opens it at once. */
 export const failuresToOpen = 10;

@@ -1,5 +1,5 @@
 import type { Answer } from './ask.ts';
-import type { Ask } from './claim.ts';
+import type { Ask } from './asks.ts';
 import { failureOf } from './health.ts';
 import { readResult } from './result.ts';
 import type { Outcome } from './settle.ts';

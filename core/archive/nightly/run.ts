@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../../db/connect.ts';
 import { sql } from '../../db/sql.ts';
-import type { Whole } from '../step.ts';
+import type { Whole } from '../progress.ts';
 
 /** Where a run stands in its walk over the active campaigns. */
 export interface Place {

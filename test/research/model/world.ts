@@ -1,6 +1,7 @@
 import { sql } from '../../../core/db/sql.ts';
+import type { Ask } from '../../../core/research/asks.ts';
 import { endBatches } from '../../../core/research/batches.ts';
-import { type Ask, claim } from '../../../core/research/claim.ts';
+import { claim } from '../../../core/research/claim.ts';
 import { feed } from '../../../core/research/feed.ts';
 import { endMissed } from '../../../core/research/overdue.ts';
 import { settle } from '../../../core/research/settle.ts';
