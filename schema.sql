@@ -690,6 +690,7 @@ create table research_batches (
   resume_lease_until timestamp with time zone,
   resume_gone_count integer not null default 0,
   resume_error text,
+  expands_until timestamp with time zone,
   constraint research_batches_check CHECK (((status = 'open'::text) = (finished_at IS NULL))),
   constraint research_batches_check1 CHECK (((status <> 'completed'::text) OR ((sealed_at IS NOT NULL) AND (expanded_at IS NOT NULL)))),
   constraint research_batches_check2 CHECK (((expanded_to_created_at IS NULL) = (expanded_to_id IS NULL))),

@@ -68,16 +68,19 @@ async function mark(
  * that nobody sees yet, and one whose resume is due still has an n8n execution waiting.
  */
 async function checkOpen(tx: Db, campaignId: string): Promise<void> {
-  const [open] = await tx.query<{ jobs: number; batches: number }>(sql('archive.open')`
-    select count(*) filter (where b.status = 'open' or b.resume_state = 'due') as batches,
+  const [open] = await tx.query<{ jobs: number; batches: number; due: number }>(sql('archive.open')`
+    select count(*) filter (where b.status = 'open') as batches,
+      count(*) filter (where b.status <> 'open' and b.resume_state = 'due') as due,
       coalesce(sum((
         select count(*) from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
       )), 0)::bigint as jobs
     from research_batches b where b.campaign_id = ${campaignId}`);
-  if (!open || open.jobs + open.batches === 0) return;
+  if (!open || open.jobs + open.batches + open.due === 0) return;
   throw new Conflict(
     'open_jobs',
-    `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`,
+    open.jobs + open.batches > 0
+      ? `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`
+      : `campaign ${campaignId} has 0 open jobs, but ${open.due} ended batches whose waiting executions are just being resumed; try again in a minute`,
   );
 }
 
@@ -90,7 +93,8 @@ async function cancelAll(db: Db, tenantId: string, campaignId: string): Promise<
     const cancelled = await db.query(sql('archive.cancel_batches')`
       update research_batches set status = 'cancelled', finished_at = now(), updated_at = now(),
         resume_state = case resume_state when 'waiting' then 'due' else resume_state end,
-        resume_at = case resume_state when 'waiting' then now() else resume_at end
+        resume_at = case resume_state when 'waiting' then now() else resume_at end,
+        resume_feed_at = case resume_state when 'waiting' then now() else resume_feed_at end
       where id in (
         select id from research_batches where campaign_id = ${campaignId} and user_id = ${tenantId} and status = 'open'
         order by id limit ${jobsPerChunk} for update

@@ -52,7 +52,13 @@ function translate(cause: unknown): unknown {
         /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
           cause.message,
         );
+  if (cause instanceof pg.DatabaseError) withoutValues(cause);
   return isTrouble ? new DatabaseUnavailable({ cause }) : cause;
+}
+
+/** Whatever logs an error with all that it has must find no row's values in it: an address, a piece of a result. */
+function withoutValues(error: pg.DatabaseError): void {
+  for (const field of ['detail', 'where', 'hint', 'internalQuery'] as const) delete error[field];
 }
 
 /** The server refused the statement, nothing more: the connection stays good. */

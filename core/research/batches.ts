@@ -96,7 +96,7 @@ async function expandChunk(
 ): Promise<{ expanded: boolean } | undefined> {
   const [chunk] = await db.query<{ expanded: boolean }>(sql('batches.expand')`
     with batch as (
-      select id, user_id, campaign_id, provider_id, kind, priority, run_at, created_at,
+      select id, user_id, campaign_id, provider_id, kind, priority, run_at, coalesce(expands_until, created_at) as until,
         expanded_to_created_at, expanded_to_id
       from research_batches
       where id = ${batchId} and status = 'open' and expands_all and expanded_at is null
@@ -105,7 +105,7 @@ async function expandChunk(
       select c.id, c.created_at from batch
       cross join lateral (
         select id, created_at from companies
-        where campaign_id = batch.campaign_id and created_at <= batch.created_at
+        where campaign_id = batch.campaign_id and created_at <= batch.until
           and (created_at, id) > (
             coalesce(batch.expanded_to_created_at, '-infinity'),
             coalesce(batch.expanded_to_id, '00000000-0000-0000-0000-000000000000'))

@@ -70,15 +70,14 @@ export function enqueue(
       ? await openBatch(tx, tenantId, campaignId, providerId, request)
       : await createBatch(tx, tenantId, campaignId, providerId, request);
     if (request.resumeUrl) await awaitEnd(tx, batch.id, request.resumeUrl, request.resumeWithinSeconds);
-    const accepted = wanted
-      ? await makeJobs(tx, batch.id, wanted.companyIds)
-      : await countCompanies(tx, tenantId, campaignId);
+    const all = wanted ? none : await countAll(tx, tenantId, campaignId, request.batchId);
+    const accepted = wanted ? await makeJobs(tx, batch.id, wanted.companyIds) : all.accepted;
     await finishCall(tx, batch.id, { all: request.all === true, final: request.final });
     return {
       batchId: batch.id,
       status: batch.status,
       accepted,
-      deduplicated: wanted ? wanted.repeated + wanted.companyIds.length - accepted : 0,
+      deduplicated: wanted ? wanted.repeated + wanted.companyIds.length - accepted : all.deduplicated,
       rejected: wanted?.rejected ?? [],
       expanding: request.all === true,
     };
@@ -179,11 +178,12 @@ async function dryRun(
 ): Promise<Enqueued> {
   const known =
     request.batchId && wanted ? await alreadyIn(tx, tenantId, request.batchId, wanted.companyIds) : 0;
+  const all = wanted ? none : await countAll(tx, tenantId, campaignId, request.batchId);
   return {
     batchId: request.batchId ?? null,
     status: 'open',
-    accepted: wanted ? wanted.companyIds.length - known : await countCompanies(tx, tenantId, campaignId),
-    deduplicated: wanted ? wanted.repeated + known : 0,
+    accepted: wanted ? wanted.companyIds.length - known : all.accepted,
+    deduplicated: wanted ? wanted.repeated + known : all.deduplicated,
     rejected: wanted?.rejected ?? [],
     expanding: false,
   };
@@ -196,10 +196,32 @@ async function alreadyIn(tx: Db, tenantId: string, batchId: string, companyIds: 
   return row?.count ?? 0;
 }
 
-async function countCompanies(tx: Db, tenantId: string, campaignId: string): Promise<number> {
-  const [row] = await tx.query<{ count: number }>(sql('enqueue.count')`
-    select count(*) from companies where campaign_id = ${campaignId} and user_id = ${tenantId}`);
-  return row?.count ?? 0;
+const none = { accepted: 0, deduplicated: 0 };
+
+/**
+ * All companies of a campaign: those that are new to the batch, and those that an earlier call accepted, by name or with
+ * all the others, their jobs made or not.
+ */
+async function countAll(
+  tx: Db,
+  tenantId: string,
+  campaignId: string,
+  batchId: string | undefined,
+): Promise<{ accepted: number; deduplicated: number }> {
+  const [all] = await tx.query<{ count: number; known: number }>(
+    batchId === undefined
+      ? sql('enqueue.count')`
+          select count(*), 0 as known from companies where campaign_id = ${campaignId} and user_id = ${tenantId}`
+      : sql('enqueue.count_known')`
+          select count(*), count(*) filter (
+              where (b.expands_all and c.created_at <= coalesce(b.expands_until, b.created_at)) or j.id is not null
+            ) as known
+          from research_batches b
+          join companies c on c.campaign_id = ${campaignId} and c.user_id = b.user_id
+          left join research_jobs j on j.batch_id = b.id and j.company_id = c.id
+          where b.id = ${batchId} and b.user_id = ${tenantId}`,
+  );
+  return all ? { accepted: all.count - all.known, deduplicated: all.known } : none;
 }
 
 async function createBatch(
@@ -210,8 +232,11 @@ async function createBatch(
   { kind, priority, runAt }: EnqueueRequest,
 ): Promise<Batch> {
   const [batch] = await tx.query<Batch>(sql('enqueue.batch')`
-    insert into research_batches (user_id, campaign_id, provider_id, kind, priority, run_at)
-    values (${tenantId}, ${campaignId}, ${providerId}, ${kind}, ${priority}, coalesce(${runAt ?? null}::timestamptz, now()))
+    insert into research_batches (user_id, campaign_id, provider_id, kind, priority, run_at, deadline)
+    select ${tenantId}, ${campaignId}, ${providerId}, ${kind}, ${priority}, starts.at,
+      -- A week from when its jobs may run, not from now.
+      greatest(starts.at, now()) + interval '7 days'
+    from (select coalesce(${runAt ?? null}::timestamptz, now()) as at) starts
     returning id, status`);
   if (!batch) throw new Error('insert returned no row');
   return batch;
@@ -267,6 +292,10 @@ async function finishCall(
   await tx.query(sql('enqueue.finish_call')`
     update research_batches
     set expands_all = expands_all or ${all},
+      -- From the first company again: those that came since, and any between that an earlier call did not take in.
+      expands_until = case when ${all} then now() else expands_until end,
+      expanded_to_created_at = case when ${all} then null else expanded_to_created_at end,
+      expanded_to_id = case when ${all} then null else expanded_to_id end,
       expanded_at = case when ${all} then null when expands_all then expanded_at else coalesce(expanded_at, now()) end,
       sealed_at = case when ${final} then now() else sealed_at end
     where id = ${batchId}`);

@@ -4,6 +4,8 @@ import type { FieldError } from '../errors.ts';
 import type { Outcome, ProspectFound } from './settle.ts';
 
 const maxResultBytes = 1024 * 1024;
+/** Far below what JSON.stringify or Postgres refuse, whatever a result is put into later. */
+const maxDepth = 500;
 
 const JobResult = z.discriminatedUnion('status', [
   z.looseObject({
@@ -49,7 +51,8 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
         ...base,
         type: retryable ? 'retry' : 'failed',
         errorCode: clean(code),
-        errorMessage: clean(message).slice(0, 2000),
+        // Cut first: half a pair may be left.
+        errorMessage: clean(message.slice(0, 2000)),
       },
     };
   }
@@ -66,6 +69,7 @@ function readFindings(research: unknown, prospects: unknown) {
   const source = cleanJson({ research, prospects });
   if (Buffer.byteLength(source) > maxResultBytes) throw new Error('the result is larger than 1 MiB');
   const clean = JSON.parse(source) as { research?: unknown; prospects?: unknown };
+  if (!isFlatEnough(clean)) throw new RangeError();
   const people = clean.prospects === undefined || clean.prospects === null ? [] : [clean.prospects].flat();
   return { ...splitResearch(clean.research), prospects: people.map(readProspect) };
 }
@@ -129,6 +133,11 @@ function cleanJson(value: unknown): string {
 
 function clean(text: string): string {
   return text.replaceAll('\0', '\ufffd').toWellFormed();
+}
+
+function isFlatEnough(value: unknown, depth = maxDepth): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return depth > 0 && Object.values(value).every((inner) => isFlatEnough(inner, depth - 1));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

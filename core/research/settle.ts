@@ -47,6 +47,14 @@ export interface Settled {
  * @returns the jobs that moved; those left out were stale
  */
 export async function settle(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
+  const refused: unknown[] = [];
+  const settled = await settleParts(db, outcomes, refused);
+  if (refused.length > 0) throw refused[0];
+  return settled;
+}
+
+/** @param refused takes the errors of what cannot even be failed: a bug of ours, but no sibling's loss */
+async function settleParts(db: Db, outcomes: Outcome[], refused: unknown[]): Promise<Settled[]> {
   if (outcomes.length === 0) return [];
   try {
     const single = onePerJob(outcomes);
@@ -57,14 +65,29 @@ export async function settle(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
     if (!isDataError(error)) throw error;
     // One value that Postgres refuses must not harm its siblings: halve until it is alone, and fail that job only.
     const [only, ...others] = outcomes;
-    if (only && others.length === 0) {
-      if (only.errorCode === 'invalid_result') throw error;
-      const { jobId, attemptId } = only;
-      const errorMessage = `the result cannot be stored (SQLSTATE ${(error as { code: string }).code})`;
-      return settle(db, [{ jobId, attemptId, type: 'failed', errorCode: 'invalid_result', errorMessage }]);
-    }
+    if (only && others.length === 0) return failAlone(db, only, error, refused);
     const half = Math.ceil(outcomes.length / 2);
-    return [...(await settle(db, outcomes.slice(0, half))), ...(await settle(db, outcomes.slice(half)))];
+    return [
+      ...(await settleParts(db, outcomes.slice(0, half), refused)),
+      ...(await settleParts(db, outcomes.slice(half), refused)),
+    ];
+  }
+}
+
+async function failAlone(
+  db: Db,
+  { jobId, attemptId }: Outcome,
+  error: unknown,
+  refused: unknown[],
+): Promise<Settled[]> {
+  const errorMessage = `the result cannot be stored (SQLSTATE ${(error as { code: string }).code})`;
+  const failed = { jobId, attemptId, type: 'failed', errorCode: 'invalid_result', errorMessage } as const;
+  try {
+    return await settleAll(db, [failed]);
+  } catch (again) {
+    if (!isDataError(again)) throw again;
+    refused.push(again);
+    return [];
   }
 }
 

@@ -212,6 +212,26 @@ test('open jobs are counted and refused, or cancelled; their late result changes
   expect(open).toEqual([]);
 });
 
+test('whoever waits for a batch is resumed when it is cancelled for an archive, and the archive waits for that', async () => {
+  const campaignId = await aFullCampaign(db, tenantId, providerId, 3);
+  await db.query(sql('t')`
+    update research_batches set resume_url = 'https://n8n.example/webhook-waiting/1', resume_state = 'waiting'
+    where campaign_id = ${campaignId} and status = 'open'`);
+  const ask = () => startArchive(api(), tenantId, campaignId, { cancelOpenJobs: true });
+  await expect(ask()).rejects.toMatchObject({
+    code: 'open_jobs',
+    message: expect.stringMatching(/0 open jobs, but \d+ ended batches.*try again in a minute/),
+  });
+  const due = await db.query(sql('t')`
+    select distinct status, resume_state, resume_at <= now() as now, resume_feed_at <= now() as fed from research_batches
+    where campaign_id = ${campaignId} and resume_url is not null`);
+  expect(due).toEqual([{ status: 'cancelled', resume_state: 'due', now: true, fed: true }]);
+  await db.query(sql('t')`
+    update research_batches set resume_state = 'done', resume_at = null, resume_feed_at = null
+    where campaign_id = ${campaignId} and resume_state = 'due'`);
+  expect(await ask()).toMatchObject({ state: 'archiving' });
+});
+
 test('archiving and restoring may be asked for twice, an unfinished archive cannot be restored', async () => {
   const campaignId = await aVariedCampaign(db, tenantId, providerId, 1);
   const ask = () => startArchive(api(), tenantId, campaignId, { cancelOpenJobs: false });

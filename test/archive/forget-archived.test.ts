@@ -1,7 +1,9 @@
 import { runErasure, startErasure } from '../../core/archive/forget/erase.ts';
+import { startRestore } from '../../core/archive/restore.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { type Statement, sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
+import { archived, restored } from '../support/archive.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, someCompanies } from '../support/factories.ts';
 import { archive } from './archived.ts';
@@ -27,10 +29,10 @@ const deps = () => ({
   sleep: (ms: number) => new Promise((resolve) => setTimeout(resolve, ms)),
 });
 
-async function forget(remainingMs = () => 60_000, at: Db = db.asWorker) {
+async function forget(remainingMs = () => 60_000, at: Db = db.asWorker, whom = email) {
   const { tenantId } = client;
-  const { id } = await startErasure({ db: db.asApi.forTenant(tenantId) }, tenantId, email);
-  return runErasure({ ...deps(), db: at }, { erasureId: id, tenantId, email }, { remainingMs });
+  const { id } = await startErasure({ db: db.asApi.forTenant(tenantId) }, tenantId, whom);
+  return runErasure({ ...deps(), db: at }, { erasureId: id, tenantId, email: whom }, { remainingMs });
 }
 
 /** An archive of 2,500 contacts, of which one is Ann and ten name her; a company's research names her too. */
@@ -125,4 +127,84 @@ test('who is brought back while the erasure looks elsewhere is found by another 
   expect(await tracesOf(db, email)).toEqual([]);
   const [erasure] = await db.query<{ pass: number }>(t`select pass from erasures`);
   expect(erasure?.pass).toBe(2);
+});
+
+test('what named people in its keys and longest texts is restored once they are forgotten', async () => {
+  const { tenantId } = client;
+  const id = await aCampaign(db, tenantId);
+  const long = (length: number) => `a@b.co ${'x'.repeat(length - 7)}`;
+  const rows = ['ann@known.example', 'bob@known.example', long(500)].map((name) => ({ name }));
+  await client.post('/v1/companies/bulk', { campaignId: id, rows });
+  await db.query(t`
+    insert into contacts (user_id, campaign_id, full_name, title, phone)
+    values (${tenantId}, ${id}, ${long(500)}, ${long(500)}, ${long(100)})`);
+  await archive(db, tenantId, id);
+  for (const whom of ['ann@known.example', 'bob@known.example', 'a@b.co'])
+    expect(await forget(undefined, undefined, whom)).toMatchObject({ done: true });
+  expect(await restored(db, tenantId, id)).toMatchObject({ done: true });
+  const names = await db.query<{ name: string; own: boolean }>(t`
+    select left(name, 9) as name, natural_key like '%' || right(id::text, 12) as own from companies
+    where campaign_id = ${id} order by name`);
+  expect(names).toEqual([
+    { name: '[erased]', own: true },
+    { name: '[erased]', own: true },
+    { name: '[erased] ', own: true },
+  ]);
+  const contact = await db.query(t`
+    select length(full_name) as name, length(title) as title, length(phone) as phone from contacts where campaign_id = ${id}`);
+  expect(contact).toEqual([{ name: 500, title: 500, phone: 100 }]);
+  expect(await tracesOf(db, 'a@b.co')).toEqual([]);
+});
+
+test('a dead letter forgets an address behind a character of several bytes', async () => {
+  await db.query(t`
+    insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
+    values (${client.tenantId}, 'q', 'm', convert_to(${`{"note":"“${email}”, joann@known.example"}`}, 'UTF8'), 'f', 'x', 'r')`);
+  expect(await forget()).toMatchObject({ done: true });
+  const [letter] = await db.query<{ body: string }>(
+    t`select convert_from(body, 'UTF8') as body from dead_letters`,
+  );
+  expect(letter?.body).toBe('{"note":"“[erased]”, joann@known.example"}');
+});
+
+test('addresses are found by their domain as it was written', async () => {
+  const id = await aCampaign(db, client.tenantId);
+  const emails = ['a@ångström.example', 'b@www.acme.example', 'c@acme.example'];
+  await client.post('/v1/contacts/bulk', {
+    campaignId: id,
+    rows: emails.map((each) => ({ fullName: 'A', email: each })),
+  });
+  await archive(db, client.tenantId, id);
+  const found = async (domain: string) => {
+    const { body } = await client.get(`/v1/archives/search?domain=${encodeURIComponent(domain)}`);
+    return (body as { data: { row: { email: string } }[] }).data.map(({ row }) => row.email).sort();
+  };
+  expect(await found('Ångström.example')).toEqual(['a@ångström.example']);
+  expect(await found('www.acme.example')).toEqual(['b@www.acme.example', 'c@acme.example']);
+  expect(await found('acme.example')).toEqual(['c@acme.example']);
+});
+
+test('an archive that cannot be restored keeps a person in it alone, and is told of', async () => {
+  const { tenantId } = client;
+  const [bad, live] = [await aCampaign(db, tenantId), await aCampaign(db, tenantId)];
+  for (const campaignId of [bad, live])
+    await client.post('/v1/companies/bulk', { campaignId, rows: [{ name: email, domain: 'known.example' }] });
+  await archived(db, tenantId, bad);
+  await startRestore(db.asApi.forTenant(tenantId), tenantId, bad);
+  // No role of ours can: a row in its place.
+  const inItsPlace = (statement: Statement) =>
+    db.transaction(async (tx) => {
+      await tx.query(t`set local session_replication_role = replica`);
+      await tx.query(statement);
+    });
+  await inItsPlace(t`insert into companies (user_id, campaign_id, name, domain, natural_key)
+    select user_id, ${bad}, 'In its place', domain, natural_key from companies where campaign_id = ${live}`);
+  expect(await forget()).toMatchObject({ done: false, moved: 0 });
+  expect(await db.query(t`select name from companies where campaign_id = ${live}`)).toEqual([
+    { name: '[erased]' },
+  ]);
+  expect(await tracesOf(db, email)).toEqual(['archive_chunks']);
+  await inItsPlace(t`delete from companies where campaign_id = ${bad}`);
+  expect(await forget()).toMatchObject({ done: true });
+  expect(await tracesOf(db, email)).toEqual([]);
 });

@@ -2,7 +2,7 @@ import { sql } from '../../core/db/sql.ts';
 import { expand } from '../../core/research/batches.ts';
 import { type EnqueueRequest, enqueue } from '../../core/research/enqueue.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { aWorld } from '../support/factories.ts';
+import { aWorld, someCompanies } from '../support/factories.ts';
 
 /** Two chunks and a bit. */
 const companies = 20_005;
@@ -58,4 +58,31 @@ test('what is refused for another reason is told, and leaves nothing behind', as
     constraint: 'one_priority',
   });
   expect(await stateOf(batchId ?? '')).toEqual({ total: 0, jobs: 0, expanded: false });
+});
+
+test('a second call with all takes in the companies that came since, and counts each once', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const api = db.asApi.forTenant(tenantId);
+  const first = await enqueue(api, tenantId, campaignId, { ...all, final: false });
+  const batchId = first.batchId ?? '';
+  expect(first).toMatchObject({ accepted: 3, deduplicated: 0 });
+  expect(await expand(db.asWorker, batchId, plenty)).toBe(true);
+  const [, late] = await someCompanies(db, tenantId, campaignId, 2, { from: 10 });
+  await enqueue(api, tenantId, campaignId, { ...whole, batchId, companyIds: [late ?? ''], final: false });
+  const again = { accepted: 1, deduplicated: 4 };
+  expect(await enqueue(api, tenantId, campaignId, { ...all, batchId, dryRun: true })).toMatchObject(again);
+  expect(await enqueue(api, tenantId, campaignId, { ...all, batchId })).toMatchObject(again);
+  expect(await expand(db.asWorker, batchId, plenty)).toBe(true);
+  expect(await stateOf(batchId)).toEqual({ total: 5, jobs: 5, expanded: true });
+});
+
+test('what may run in a month has a week from then', async () => {
+  const { tenantId, campaignId, companyIds } = await aWorld(db, { companies: 1 });
+  const api = db.asApi.forTenant(tenantId);
+  const runAt = new Date(Date.now() + 30 * 86_400_000).toISOString();
+  const { batchId } = await enqueue(api, tenantId, campaignId, { ...whole, companyIds, final: true, runAt });
+  const soon = await enqueue(api, tenantId, campaignId, { ...whole, companyIds, final: true });
+  const deadlines = await db.query(sql('test.deadlines')`
+    select (deadline - run_at)::text as left from research_batches where id in (${batchId}, ${soon.batchId})`);
+  expect(deadlines).toEqual([{ left: '7 days' }, { left: '7 days' }]);
 });

@@ -1,6 +1,6 @@
 import type { Db } from '../../db/connect.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
-import { type Walk, walkOf } from './live.ts';
+import { companyKey, lengths, type Walk, walkOf } from './live.ts';
 import { jsonWithout, mentions, othersIn, type Person } from './person.ts';
 import { type ChunkKey, rewriteChunk } from './rewrite.ts';
 
@@ -48,11 +48,30 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
   return rewriteChunk(tx, chunk, {
     drop: sql.fragment`coalesce(${isPerson}, false)`,
     change: mentions(person, sql.fragment`row.value::text`),
-    changed: jsonWithout(
+    changed: asTheTableTakesIt(
       person,
-      chunk.table === 'late_results' ? lateResult(person) : sql.fragment`raw.value`,
+      chunk.table,
+      jsonWithout(person, chunk.table === 'late_results' ? lateResult(person) : sql.fragment`raw.value`),
     ),
   });
+}
+
+/** Or it could not be restored: texts no longer than they may be, and a company's key its own. */
+function asTheTableTakesIt(person: Person, table: string, changed: Fragment): Fragment {
+  const most = JSON.stringify((lengths as Record<string, object>)[table] ?? {});
+  const isKey =
+    table === 'companies' ? sql.fragment`c.value ->> 0 in ('natural_key', 'domain')` : sql.fragment`false`;
+  const key = companyKey(person, sql.fragment`(o.value #>> '{}')`, sql.fragment`(raw.value ->> 0)`);
+  return sql.fragment`(
+    select to_jsonb(array_agg(case
+        when ${isKey} and jsonb_typeof(o.value) = 'string' then to_jsonb(${key})
+        when jsonb_typeof(v.value) = 'string' and length(v.value #>> '{}') > (${most}::jsonb ->> (c.value ->> 0))::int
+          then to_jsonb(left(v.value #>> '{}', (${most}::jsonb ->> (c.value ->> 0))::int))
+        else v.value end order by place))
+    from jsonb_array_elements(raw.columns) with ordinality c (value, place)
+    join jsonb_array_elements(${changed}) with ordinality v (value, place) using (place)
+    join jsonb_array_elements(raw.value) with ordinality o (value, place) using (place)
+  )`;
 }
 
 /** A late result keeps the people it found in its own JSON: this one goes as a whole. */

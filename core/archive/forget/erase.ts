@@ -1,6 +1,6 @@
 import type { Erasure, ErasureQuery } from '../../contract/archives.ts';
 import type { Page } from '../../contract/page.ts';
-import type { Db } from '../../db/connect.ts';
+import { DatabaseUnavailable, type Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
 import { ofTenant } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
@@ -89,12 +89,13 @@ export async function runErasure(
   let rows = 0;
   let moved = 0;
   const end = (done: boolean) => ({ done, rows, moved });
+  const stuck = new Set<string>();
   while (remainingMs() > 5_000) {
     try {
       const state = await stateOf(db, erasureId, person.tenantId, person.email);
       if (!state) return end(true);
       if (!state.begun) {
-        if (!(await beginPass(deps, erasureId, state, remainingMs))) await deps.sleep(500);
+        if (!(await beginPass(deps, erasureId, state, { remainingMs, stuck }))) await deps.sleep(500);
         continue;
       }
       const walk = walks[state.step];
@@ -102,6 +103,8 @@ export async function runErasure(
         const isWhole = await finishPass(db, erasureId, state);
         if (isWhole) log.info('erasure.done', { erasureId, tenantId, passes: state.pass });
         if (isWhole) return end(true);
+        // All else is done, and another call at once would find the same.
+        if (stuck.size > 0) return { done: false, rows, moved: 0 };
         if (state.pass % maxPasses === 0) {
           log.warn('erasure.unsettled', { erasureId, tenantId, passes: state.pass });
           return end(false);
@@ -128,24 +131,43 @@ async function stateOf(db: Db, id: string, tenantId: string, email: string): Pro
   return state;
 }
 
-/** Archives and restores under way are brought to their end first: rows must not move while they are looked for. */
+/**
+ * Archives and restores under way are brought to their end first: rows must not move while they are looked for. One that
+ * cannot be is `stuck`: it keeps the erasure from its end, and not from what is elsewhere.
+ */
 async function beginPass(
   deps: ArchiveDeps,
   id: string,
   { tenantId, pass }: State,
-  remainingMs: () => number,
+  { remainingMs, stuck }: { remainingMs: () => number; stuck: Set<string> },
 ): Promise<boolean> {
-  const { db } = deps;
+  const { db, log } = deps;
   const [mark] = await db.query<{ snapshot: string }>(sql('erasures.mark')`
     select pg_current_snapshot()::text as snapshot`);
   // Looked at after the mark: what begins from here on is seen at the end of the pass.
   const open = await unfinishedOf(db, tenantId);
   for (const { id: archiveId, state } of open) {
     const action = state === 'archiving' ? 'archive' : 'restore';
-    await finish(deps, archiveId, action, { remainingMs: () => Math.max(0, remainingMs() - 5_000) });
+    try {
+      await finish(deps, archiveId, action, { remainingMs: () => Math.max(0, remainingMs() - 5_000) });
+      stuck.delete(archiveId);
+    } catch (error) {
+      const { code } = error as { code?: string };
+      if (error instanceof DatabaseUnavailable || lockTroubleCodes.has(code ?? '')) throw error;
+      stuck.add(archiveId);
+      log.warn('erasure.archive_stuck', {
+        erasureId: id,
+        tenantId,
+        archiveId,
+        action,
+        code: code ?? 'internal',
+      });
+    }
   }
-  if (open.length > 0 && (await unfinishedOf(db, tenantId)).length > 0) return false;
-  if (open.length > 0) return true;
+  const left = open.length === 0 ? [] : (await unfinishedOf(db, tenantId)).map((one) => one.id);
+  for (const one of stuck) if (!left.includes(one)) stuck.delete(one);
+  if (left.some((one) => !stuck.has(one))) return false;
+  if (open.length > stuck.size) return true;
   await db.query(sql('erasures.begin_pass')`
     update erasures set pass_snapshot = ${mark?.snapshot}::pg_snapshot, updated_at = now()
     where id = ${id} and pass = ${pass} and pass_snapshot is null and finished_at is null`);

@@ -86,13 +86,25 @@ export function walkOf({
   };
 }
 
+const person = { full_name: 500, email: 320, title: 500, phone: 100, linkedin: 500 };
+/** How long texts may be, of each table: what stands for an address may be longer than the address was. */
+export const lengths = {
+  contacts: person,
+  prospect_research: person,
+  companies: { name: 500 },
+  research_jobs: { error_message: 2000 },
+};
+
 const hasEmail = ({ email }: Person) => sql.fragment`lower(email) = lower(${email})`;
 
 /** A company is found again by its key: where the address was part of that, its own id takes its place. */
+export function companyKey(person: Person, key: Fragment, id: Fragment): Fragment {
+  return sql.fragment`case when ${mentions(person, key)} then ${without(person, key, 200)} || ' ' || right(${id}, 12)
+    else ${key} end`;
+}
+
 const companies: Walk = async (tx, person, after) => {
-  const key = (column: Fragment) => sql.fragment`case when ${mentions(person, column)}
-    then left(regexp_replace(${column}, ${person.pattern}, '[erased]', 'gi'), 200) || ' ' || right(t.id::text, 12)
-    else ${column} end`;
+  const key = (column: Fragment) => companyKey(person, column, sql.fragment`t.id::text`);
   await tx.query(sql('erase.company_keys')`
     update companies t set domain = ${key(sql.fragment`t.domain`)}, natural_key = ${key(sql.fragment`t.natural_key`)}
     where t.user_id = ${person.tenantId} and t.id in (
@@ -104,7 +116,7 @@ const companies: Walk = async (tx, person, after) => {
       order by created_at, id limit ${rowsPerTransaction}
     ) and ${mentions(person, sql.fragment`t.natural_key`)}
       and not exists (select from campaigns c where c.id = t.campaign_id and c.archived)`);
-  return walkOf({ table: sql.fragment`companies`, texts: { name: 500 }, jsons: ['attributes'] })(
+  return walkOf({ table: sql.fragment`companies`, texts: lengths.companies, jsons: ['attributes'] })(
     tx,
     person,
     after,
@@ -132,7 +144,7 @@ const jobs: Walk = async (tx, person, after) => {
         ${done === undefined ? sql.empty : sql.fragment`and company_id > ${done}::uuid`}
       order by company_id limit ${rowsPerTransaction}
     ), changed as (
-      update research_jobs t set error_message = ${without(person, sql.fragment`t.error_message`, 2000)}, updated_at = now()
+      update research_jobs t set error_message = ${without(person, sql.fragment`t.error_message`, lengths.research_jobs.error_message)}, updated_at = now()
       where t.id = any (array(select id from chunk where ${mentions(person, sql.fragment`error_message`)}))
         and not exists (select from campaigns c where c.id = t.campaign_id and c.archived)
       returning t.id
@@ -152,7 +164,7 @@ const deadLetters: Walk = async (tx, person, after) => {
     (text, byte) => text + (byte < 128 ? String.fromCharCode(byte) : `\\${byte.toString(8)}`),
     '',
   );
-  const raw = personOf(person.tenantId, inBytes);
+  const raw = personOf(person.tenantId, inBytes, { behindBytes: true });
   const [last] = await tx.query<{ createdAt: string; id: string; rows: number; changed: number }>(sql(
     'erase.letters',
   )`
@@ -225,19 +237,17 @@ const answers: Walk = async (tx, person, after) => {
   return { changed: last.changed, next: last.rows === rowsPerTransaction ? { key: last.key } : undefined };
 };
 
-const person = { full_name: 500, email: 320, title: 500, phone: 100, linkedin: 500 };
-
 /** Every table that may hold an address outside the archives, in the order in which they are looked through. */
 export const liveWalks: Record<string, Walk> = {
   contacts: walkOf({
     table: sql.fragment`contacts`,
-    texts: person,
+    texts: lengths.contacts,
     jsons: ['attributes'],
     isPerson: hasEmail,
   }),
   prospect_research: walkOf({
     table: sql.fragment`prospect_research`,
-    texts: person,
+    texts: lengths.prospect_research,
     jsons: ['attributes'],
     isPerson: (one) => sql.fragment`(${hasEmail(one)} or ${mentions(one, sql.fragment`natural_key`)})`,
   }),

@@ -13,12 +13,14 @@ export interface Person {
   spellings: string[];
 }
 
-export function personOf(tenantId: string, email: string): Person {
+/** @param behindBytes the text has bytes written out, as \\342: one before the address is no part of it */
+export function personOf(tenantId: string, email: string, { behindBytes = false } = {}): Person {
   const inJson = JSON.stringify(email).slice(1, -1);
   const spellings = [...new Set([email, inJson])].flatMap((text) => [text, text.replace('@', '%40')]);
   const any = spellings.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|');
   // In JSON a line break before it is written as \n, whose letter is no part of the address.
-  const before = '(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|(?<=%[0-9a-fA-F]{2}))';
+  const bytes = behindBytes ? '|(?<=\\\\[0-7]{3})' : '';
+  const before = `(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|(?<=%[0-9a-fA-F]{2})${bytes})`;
   const after = '(?![[:alnum:]-]|\\.[[:alnum:]])';
   return { tenantId, email, spellings, pattern: `${before}(?:${any})${after}` };
 }

@@ -39,7 +39,7 @@ export async function findArchived(
 ): Promise<Page<ArchiveHit>> {
   const scope = cursorScope('archives.search', { email, domain }, '');
   let at = cursor === undefined ? undefined : decode(scope, cursor);
-  const { word, matches } = email === undefined ? byDomain(domain ?? '') : byEmail(email);
+  const { words, matches } = email === undefined ? byDomain(domain ?? '') : byEmail(email);
   const data: ArchiveHit[] = [];
   let bytes = 0;
   const end = (place: Place): Page<ArchiveHit> => ({ data, next: encode(scope, place) });
@@ -47,7 +47,7 @@ export async function findArchived(
   // The chunk that the page before stopped in comes first, and then those behind it.
   const chunks = [
     ...(at === undefined ? [] : [at.chunk]),
-    ...(await chunksWith(db, tenantId, word, at?.chunk)),
+    ...(await chunksWith(db, tenantId, words, at?.chunk)),
   ];
   for (const chunk of chunks) {
     const searched = entities[chunk.table_name];
@@ -79,32 +79,47 @@ export async function findArchived(
   return isAll || at === undefined ? { data, next: null } : end(at);
 }
 
-function byEmail(email: string): { word: string; matches: (row: Fragment) => Fragment } {
+interface Searched {
+  /** Any of them. */
+  words: string[];
+  matches: (row: Fragment) => Fragment;
+}
+
+function byEmail(email: string): Searched {
   return {
-    word: `e:${email}`,
+    words: [`e:${email}`],
     matches: (row) => sql.fragment`lower(${row} ->> 'email') = lower(${email})`,
   };
 }
 
-function byDomain(given: string): { word: string; matches: (row: Fragment) => Fragment } {
+/** Companies have the domain as we write it; an address has it as whoever gave it wrote it. */
+function byDomain(given: string): Searched {
   const normalised = normaliseDomain(given);
   if (!normalised.ok || normalised.domain === null) {
     const message = normalised.ok ? 'not a domain' : normalised.reason;
     throw new InvalidRequest([{ path: 'domain', code: 'invalid_domain', message }]);
   }
   const { domain } = normalised;
+  const written = given.trim().toLowerCase();
   return {
-    word: `d:${domain}`,
+    words: [...new Set([`d:${domain}`, `d:${written}`])],
     matches: (row) => sql.fragment`(lower(${row} ->> 'domain') = ${domain}
-      or split_part(lower(${row} ->> 'email'), '@', 2) = ${domain})`,
+      or split_part(lower(${row} ->> 'email'), '@', 2) in (${domain}, ${written}))`,
   };
 }
 
-function chunksWith(db: Db, tenantId: string, word: string, after: ChunkId | undefined): Promise<ChunkId[]> {
+function chunksWith(
+  db: Db,
+  tenantId: string,
+  words: string[],
+  after: ChunkId | undefined,
+): Promise<ChunkId[]> {
   return db.query(sql('archive.lookup')`
-    select archive_id, table_name, number
-    from aim.find_archived(${tenantId}::uuid, ${word}, ${after?.archive_id ?? null}::uuid, ${after?.table_name ?? null},
-      ${after?.number ?? null}::int, ${chunksPerPage})`);
+    select distinct f.archive_id, f.table_name, f.number
+    from unnest(${words}::text[]) word
+    cross join lateral aim.find_archived(${tenantId}::uuid, word, ${after?.archive_id ?? null}::uuid,
+      ${after?.table_name ?? null}, ${after?.number ?? null}::int, ${chunksPerPage}) f
+    order by f.archive_id, f.table_name, f.number limit ${chunksPerPage}`);
 }
 
 const Cursor = z.tuple([
