@@ -18,7 +18,7 @@ export interface Started {
  * it answers the same. The archive has the campaign's id.
  * @param reason which policy wants it; none: somebody asks for it
  * @param cancelOpenJobs ends what is open instead of refusing, in sets that commit on their own
- * @throws NotFound, and Conflict `open_jobs` with the count
+ * @throws NotFound, and Conflict: `open_jobs` with the count, `resumes_due` while executions that waited are resumed
  */
 export async function startArchive(
   db: Db,
@@ -76,11 +76,15 @@ async function checkOpen(tx: Db, campaignId: string): Promise<void> {
       )), 0)::bigint as jobs
     from research_batches b where b.campaign_id = ${campaignId}`);
   if (!open || open.jobs + open.batches + open.due === 0) return;
+  if (open.jobs + open.batches === 0) {
+    throw new Conflict(
+      'resumes_due',
+      `campaign ${campaignId} has ${open.due} ended batches whose waiting executions are being resumed; try again in a minute`,
+    );
+  }
   throw new Conflict(
     'open_jobs',
-    open.jobs + open.batches > 0
-      ? `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`
-      : `campaign ${campaignId} has 0 open jobs, but ${open.due} ended batches whose waiting executions are just being resumed; try again in a minute`,
+    `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`,
   );
 }
 

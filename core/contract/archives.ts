@@ -8,7 +8,8 @@ import { Id, Time, text, Version } from './text.ts';
 export const ArchiveRequest = z
   .strictObject({
     cancelOpenJobs: z.boolean().default(false).meta({
-      description: 'Without it a campaign with open jobs is refused with 409 `open_jobs`.',
+      description:
+        'Without it a campaign with open jobs is refused with 409 `open_jobs`. While executions that waited for it are resumed: 409 `resumes_due`.',
     }),
   })
   .meta({ id: 'ArchiveRequest' });

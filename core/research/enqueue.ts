@@ -199,7 +199,7 @@ async function alreadyIn(tx: Db, tenantId: string, batchId: string, companyIds: 
 const none = { accepted: 0, deduplicated: 0 };
 
 /**
- * All companies of a campaign: those that are new to the batch, and those that an earlier call accepted, by name or with
+ * All companies of a campaign up to now, as its jobs are made: those that are new to the batch, and those that an earlier call accepted, by name or with
  * all the others, their jobs made or not.
  */
 async function countAll(
@@ -211,7 +211,8 @@ async function countAll(
   const [all] = await tx.query<{ count: number; known: number }>(
     batchId === undefined
       ? sql('enqueue.count')`
-          select count(*), 0 as known from companies where campaign_id = ${campaignId} and user_id = ${tenantId}`
+          select count(*), 0 as known from companies
+          where campaign_id = ${campaignId} and user_id = ${tenantId} and created_at <= now()`
       : sql('enqueue.count_known')`
           select count(*), count(*) filter (
               where (b.expands_all and c.created_at <= coalesce(b.expands_until, b.created_at)) or j.id is not null
@@ -219,7 +220,7 @@ async function countAll(
           from research_batches b
           join companies c on c.campaign_id = ${campaignId} and c.user_id = b.user_id
           left join research_jobs j on j.batch_id = b.id and j.company_id = c.id
-          where b.id = ${batchId} and b.user_id = ${tenantId}`,
+          where b.id = ${batchId} and b.user_id = ${tenantId} and c.created_at <= now()`,
   );
   return all ? { accepted: all.count - all.known, deduplicated: all.known } : none;
 }

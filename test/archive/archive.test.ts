@@ -219,8 +219,8 @@ test('whoever waits for a batch is resumed when it is cancelled for an archive, 
     where campaign_id = ${campaignId} and status = 'open'`);
   const ask = () => startArchive(api(), tenantId, campaignId, { cancelOpenJobs: true });
   await expect(ask()).rejects.toMatchObject({
-    code: 'open_jobs',
-    message: expect.stringMatching(/0 open jobs, but \d+ ended batches.*try again in a minute/),
+    code: 'resumes_due',
+    message: expect.stringMatching(/has \d+ ended batches.*try again in a minute/),
   });
   const due = await db.query(sql('t')`
     select distinct status, resume_state, resume_at <= now() as now, resume_feed_at <= now() as fed from research_batches

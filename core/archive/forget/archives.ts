@@ -58,15 +58,16 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
 
 /** Or it could not be restored: texts no longer than they may be, and a company's key its own. */
 function asTheTableTakesIt(person: Person, table: string, changed: Fragment): Fragment {
-  const most = JSON.stringify((lengths as Record<string, object>)[table] ?? {});
+  const own: object | undefined = (lengths as Record<string, object>)[table];
+  if (!own) return changed;
+  const most = sql.fragment`(${JSON.stringify(own)}::jsonb ->> (c.value ->> 0))::int`;
   const isKey =
     table === 'companies' ? sql.fragment`c.value ->> 0 in ('natural_key', 'domain')` : sql.fragment`false`;
   const key = companyKey(person, sql.fragment`(o.value #>> '{}')`, sql.fragment`(raw.value ->> 0)`);
   return sql.fragment`(
     select to_jsonb(array_agg(case
         when ${isKey} and jsonb_typeof(o.value) = 'string' then to_jsonb(${key})
-        when jsonb_typeof(v.value) = 'string' and length(v.value #>> '{}') > (${most}::jsonb ->> (c.value ->> 0))::int
-          then to_jsonb(left(v.value #>> '{}', (${most}::jsonb ->> (c.value ->> 0))::int))
+        when jsonb_typeof(v.value) = 'string' and ${most} is not null then to_jsonb(left(v.value #>> '{}', ${most}))
         else v.value end order by place))
     from jsonb_array_elements(raw.columns) with ordinality c (value, place)
     join jsonb_array_elements(${changed}) with ordinality v (value, place) using (place)
