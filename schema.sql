@@ -419,7 +419,8 @@ CREATE TRIGGER guard_updated AFTER UPDATE ON public.company_research REFERENCING
 CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
-CREATE TRIGGER search_vector BEFORE INSERT OR UPDATE OF company_id ON public.company_research FOR EACH ROW EXECUTE FUNCTION aim.research_search_vector();
+CREATE TRIGGER search_vector BEFORE INSERT ON public.company_research FOR EACH ROW WHEN ((new.search_vector IS NULL)) EXECUTE FUNCTION aim.research_search_vector();
+CREATE TRIGGER search_vector_moved BEFORE UPDATE OF company_id ON public.company_research FOR EACH ROW EXECUTE FUNCTION aim.research_search_vector();
 
 create table contacts (
   id uuid not null default uuidv7(),

@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-
 export interface Provider {
   id: string;
   user_id: string;
@@ -21,7 +19,7 @@ export interface ClaimedJob {
   batch_id: string;
   provider_id: string;
   kind: string;
-  crash_count: number;
+  ask_id: string;
   company: { id: string; name: string; domain: string | null; attributes: Record<string, unknown> };
 }
 
@@ -32,18 +30,11 @@ export interface Ask {
   jobs: ClaimedJob[];
 }
 
-/** Asks of one provider with at most its batch size; a job whose last attempt crashed is asked alone. */
-export function groupIntoAsks(providers: Provider[], jobs: ClaimedJob[]): Ask[] {
-  const asks: Ask[] = [];
-  for (const provider of providers) {
-    const own = jobs.filter((job) => job.provider_id === provider.id);
-    for (const job of own.filter(({ crash_count }) => crash_count > 0)) {
-      asks.push({ id: randomUUID(), provider, jobs: [job] });
-    }
-    const healthy = own.filter(({ crash_count }) => crash_count === 0);
-    for (let from = 0; from < healthy.length; from += provider.batch_size) {
-      asks.push({ id: randomUUID(), provider, jobs: healthy.slice(from, from + provider.batch_size) });
-    }
-  }
-  return asks;
+/** The jobs as the claim has put them together. */
+export function asksOf(providers: Provider[], jobs: ClaimedJob[]): Ask[] {
+  const providerOf = new Map(providers.map((provider) => [provider.id, provider]));
+  return [...Map.groupBy(jobs, (job) => job.ask_id)].flatMap(([id, own]) => {
+    const provider = providerOf.get(own[0]?.provider_id ?? '');
+    return provider ? [{ id, provider, jobs: own }] : [];
+  });
 }

@@ -1,6 +1,6 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { type Ask, type ClaimedJob, groupIntoAsks, type Provider } from './asks.ts';
+import { type Ask, asksOf, type ClaimedJob, type Provider } from './asks.ts';
 
 const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.concurrency, p.circuit,
   p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
@@ -40,7 +40,7 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
     const providers = [...locked, ...unlimited];
     const jobs = await tx.query<ClaimedJob>(sql('claim.take')`
       with permit as (
-        select p.id, pace.rate, p.circuit <> 'closed' as probes,
+        select p.id, p.batch_size, pace.rate, p.circuit <> 'closed' as probes,
           -- least() passes over nulls: without a rate there is no bucket at all.
           case when pace.rate is not null then least(
             greatest(p.batch_size, pace.rate),
@@ -61,15 +61,24 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
         where p.id = any(${locked.map((provider) => provider.id)}::uuid[])
           or (p.id = any(${unlimited.map((provider) => provider.id)}::uuid[]) and not (${limited}))
       ), waiting as (
-        select id, provider_id, priority, run_at from research_jobs
+        select id, provider_id, priority, run_at, crash_count > 0 as suspect from research_jobs
         where id = any(${jobIds}::uuid[]) and status = 'queued'
         order by id for update
       ), due as (
-        select id, provider_id, row_number() over (partition by provider_id order by priority desc, run_at, id) as place
+        select id, provider_id, suspect,
+          row_number() over (partition by provider_id order by priority desc, run_at, id) as place
         from waiting where run_at <= clock_timestamp()
-      ), taken as (
-        select due.id from due join permit on permit.id = due.provider_id
+      ), permitted as (
+        -- An ask is a batch of one provider's jobs; a suspect is asked about alone.
+        select due.id, due.provider_id, due.suspect, due.place, uuidv7() as ask_id,
+          (row_number() over (partition by due.provider_id, due.suspect order by due.place) - 1)
+            / case when due.suspect then 1 else permit.batch_size end as part
+        from due join permit on permit.id = due.provider_id
         where due.place <= least(permit.free, coalesce(floor(permit.bucket), permit.free))
+      ), taken as (
+        select id, provider_id,
+          first_value(ask_id) over (partition by provider_id, suspect, part order by place) as ask_id
+        from permitted
       ), moved as (
         update research_jobs j
         set status = case when taken.id is null then j.status else 'processing' end,
@@ -80,7 +89,10 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
           updated_at = case when taken.id is null then j.updated_at else now() end
         from waiting left join taken on taken.id = waiting.id
         where j.id = waiting.id
-        returning j.id, j.attempt_id, j.batch_id, j.provider_id, j.company_id, j.kind, j.crash_count, j.status
+        returning j.id, j.user_id, j.attempt_id, j.batch_id, j.provider_id, j.company_id, j.kind, j.status, taken.ask_id
+      ), attempt as (
+        insert into research_attempts (id, user_id, job_id, provider_id, ask_id)
+        select attempt_id, user_id, id, provider_id, ask_id from moved where status = 'processing'
       ), spent as (
         update research_providers p
         set permits = case when permit.rate is null then p.permits else permit.bucket - used.jobs end,
@@ -91,31 +103,14 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
           version = p.version + (p.circuit = 'open')::int
         from permit
         join (
-          select due.provider_id, count(*) as jobs from taken join due on due.id = taken.id group by due.provider_id
+          select provider_id, count(*) as jobs from taken group by provider_id
         ) used on used.provider_id = permit.id
         where p.id = permit.id and (permit.rate is not null or p.quota_asks is not null or permit.probes)
       )
-      select moved.id, moved.attempt_id, moved.batch_id, moved.provider_id, moved.kind, moved.crash_count,
+      select moved.id, moved.attempt_id, moved.batch_id, moved.provider_id, moved.kind, moved.ask_id,
         jsonb_build_object('id', c.id, 'name', c.name, 'domain', c.domain, 'attributes', c.attributes) as company
       from moved join companies c on c.id = moved.company_id
       where moved.status = 'processing'`);
-    if (jobs.length === 0) return [];
-
-    const asks = groupIntoAsks(providers, jobs);
-    const attempts = asks.flatMap((ask) =>
-      ask.jobs.map((job) => ({
-        id: job.attempt_id,
-        user_id: ask.provider.user_id,
-        job_id: job.id,
-        provider_id: ask.provider.id,
-        ask_id: ask.id,
-      })),
-    );
-    await tx.query(sql('claim.attempts')`
-      insert into research_attempts (id, user_id, job_id, provider_id, ask_id)
-      select id, user_id, job_id, provider_id, ask_id
-      from jsonb_to_recordset(${JSON.stringify(attempts)}::jsonb)
-        as attempt (id uuid, user_id uuid, job_id uuid, provider_id uuid, ask_id uuid)`);
-    return asks;
+    return asksOf(providers, jobs);
   });
 }

@@ -129,17 +129,18 @@ async function keepLate(db: Db, outcomes: Outcome[], settled: Settled[]): Promis
     on conflict (attempt_id) do nothing`);
 }
 
+/** What is undefined is left out of the JSON, and NULL in Postgres. */
 function toRow(outcome: Outcome) {
   return {
     job_id: outcome.jobId,
     attempt_id: outcome.attemptId,
     type: outcome.type,
-    error_code: outcome.errorCode ?? null,
-    error_message: outcome.errorMessage ?? null,
-    delay_ms: outcome.delayMs ?? null,
-    http_status: outcome.httpStatus ?? null,
-    latency_ms: outcome.latencyMs ?? null,
-    summary: outcome.summary ?? null,
+    error_code: outcome.errorCode,
+    error_message: outcome.errorMessage,
+    delay_ms: outcome.delayMs,
+    http_status: outcome.httpStatus,
+    latency_ms: outcome.latencyMs,
+    summary: outcome.summary ?? undefined,
     findings: outcome.findings ?? {},
     sources: outcome.sources ?? [],
     prospects: outcome.prospects ?? [],
@@ -202,10 +203,14 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
       from locked l
       where a.id = l.attempt_id
     ), research as (
-      insert into company_research as r (user_id, campaign_id, company_id, kind, summary, findings, sources, job_id)
-      select distinct on (company_id, kind) user_id, campaign_id, company_id, kind, summary, findings, sources, id
-      from locked where next = 'completed'
-      order by company_id, kind, id desc
+      -- With the search vector of its company, which a trigger would look up for each row.
+      insert into company_research as r (
+        user_id, campaign_id, company_id, kind, summary, findings, sources, job_id, search_vector)
+      select distinct on (l.company_id, l.kind)
+        l.user_id, l.campaign_id, l.company_id, l.kind, l.summary, l.findings, l.sources, l.id, c.search_vector
+      from locked l left join companies c on c.id = l.company_id
+      where l.next = 'completed'
+      order by l.company_id, l.kind, l.id desc
       on conflict (campaign_id, company_id, kind) do update
       set summary = excluded.summary, findings = excluded.findings, sources = excluded.sources,
         job_id = excluded.job_id, generation = r.generation + 1, version = r.version + 1, updated_at = now()

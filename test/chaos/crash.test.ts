@@ -151,8 +151,8 @@ const plans: Record<string, Plan> = {
       return { does: 'dispatch', jobIds: scenario.take() };
     },
     mustPass: [
-      'before the commit of claim.attempts',
-      'after the commit of claim.attempts',
+      'before the commit of claim.take',
+      'after the commit of claim.take',
       'before the POST',
       'after the POST',
       'before research.settle',

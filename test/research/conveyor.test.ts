@@ -36,6 +36,11 @@ test('companies are asked in batches, signed, and end with research and prospect
   )`select count(*) from company_research where campaign_id = ${run.campaignId}
     and summary like 'about Company%' and findings = '{"employees": 7}' and generation = 1`;
   expect(await countOf(db, research)).toBe(25);
+  const found = sql(
+    'test.count',
+  )`select count(*) from company_research r join companies c on c.id = r.company_id
+    where r.campaign_id = ${run.campaignId} and r.search_vector = c.search_vector`;
+  expect(await countOf(db, found)).toBe(25);
   const prospects = sql(
     'test.count',
   )`select count(*) from prospect_research where campaign_id = ${run.campaignId}`;
