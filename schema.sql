@@ -216,6 +216,30 @@ create table auth.users (
   constraint users_pkey PRIMARY KEY (id)
 );
 
+create table batch_counts (
+  id bigint not null,
+  user_id uuid not null,
+  batch_id uuid not null,
+  queued bigint not null,
+  processing bigint not null,
+  completed bigint not null,
+  failed bigint not null,
+  cancelled bigint not null,
+  retries bigint not null,
+  folded boolean not null default false,
+  constraint batch_counts_pkey PRIMARY KEY (id)
+);
+CREATE INDEX batch_counts_batch ON public.batch_counts USING btree (batch_id) INCLUDE (queued, processing, completed, failed, cancelled, retries);
+CREATE INDEX batch_counts_unfolded ON public.batch_counts USING btree (id) WHERE (NOT folded);
+alter table batch_counts enable row level security;
+alter table batch_counts force row level security;
+create policy definer on batch_counts for all to aim_definer using (true) with check (true);
+create policy tenant on batch_counts for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
+create policy worker on batch_counts for all to aim_worker using (true) with check (true);
+grant select on batch_counts to aim_api;
+grant delete, insert, select on batch_counts to aim_definer;
+grant delete, insert, select on batch_counts to aim_worker;
+
 create table campaign_count_deltas (
   id bigint not null,
   user_id uuid not null,
@@ -721,6 +745,7 @@ create policy worker on research_batches for all to aim_worker using (true) with
 grant delete, insert, select, update on research_batches to aim_api;
 grant select (id, campaign_id), update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
+CREATE TRIGGER counts_go AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.counts_go();
 CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -791,6 +816,9 @@ create policy worker on research_jobs for all to aim_worker using (true) with ch
 grant delete, insert, select, update (status, priority, retry_count, throttle_count, crash_count, error_code, error_message, run_at, fed_until, attempt_id, lease_until, accepted_at, updated_at, finished_at, leader_id) on research_jobs to aim_api;
 grant delete, select (id, batch_id, company_id, campaign_id), update (updated_at) on research_jobs to aim_definer;
 grant delete, insert, select, update on research_jobs to aim_worker;
+CREATE TRIGGER count_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.count_jobs();
+CREATE TRIGGER count_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_jobs();
+CREATE TRIGGER count_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.count_jobs();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_jobs REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_jobs REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_updated AFTER UPDATE ON public.research_jobs REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -1244,6 +1272,56 @@ $function$
 ;
 alter function aim.count_inserted() owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.count_jobs()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  case tg_op
+    when 'INSERT' then
+      insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries)
+      select user_id, batch_id,
+        count(*) filter (where status = 'queued'), count(*) filter (where status = 'processing'),
+        count(*) filter (where status = 'completed'), count(*) filter (where status = 'failed'),
+        count(*) filter (where status = 'cancelled'), sum(retry_count)
+      from after group by user_id, batch_id;
+    when 'UPDATE' then
+      insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries)
+      select user_id, batch_id,
+        coalesce(sum(n) filter (where status = 'queued'), 0), coalesce(sum(n) filter (where status = 'processing'), 0),
+        coalesce(sum(n) filter (where status = 'completed'), 0), coalesce(sum(n) filter (where status = 'failed'), 0),
+        coalesce(sum(n) filter (where status = 'cancelled'), 0), sum(retries)
+      from (
+        select user_id, batch_id, status, sum(n) as n, sum(n * retry_count) as retries
+        from (
+          select user_id, batch_id, status, retry_count, 1 as n from after
+          union all
+          select user_id, batch_id, status, retry_count, -1 from before
+        ) both_ways
+        group by user_id, batch_id, status
+      ) moved
+      group by user_id, batch_id having bool_or(n <> 0) or sum(retries) <> 0;
+    when 'DELETE' then
+      insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries)
+      select user_id, batch_id, -queued, -processing, -completed, -failed, -cancelled, -retries
+      from (
+        select user_id, batch_id,
+          count(*) filter (where status = 'queued') as queued, count(*) filter (where status = 'processing') as processing,
+          count(*) filter (where status = 'completed') as completed, count(*) filter (where status = 'failed') as failed,
+          count(*) filter (where status = 'cancelled') as cancelled, sum(retry_count) as retries
+        from before group by user_id, batch_id
+      ) gone
+      -- Jobs that go because their batch went count for nobody.
+      where exists (select from research_batches b where b.id = gone.batch_id);
+  end case;
+  return null;
+end
+$function$
+;
+alter function aim.count_jobs() owner to aim_definer;
+
 CREATE OR REPLACE FUNCTION aim.count_moved()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1266,6 +1344,20 @@ end
 $function$
 ;
 alter function aim.count_moved() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.counts_go()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  delete from batch_counts where batch_id = any((select array_agg(id) from removed)::uuid[]);
+  return null;
+end
+$function$
+;
+alter function aim.counts_go() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.email_hash(tenant uuid, email text)
  RETURNS bytea

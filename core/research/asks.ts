@@ -5,7 +5,6 @@ export interface Provider {
   secret: string;
   batch_size: number;
   timeout_ms: number;
-  concurrency: number | null;
   /** Not `closed`: this ask is the probe that decides whether it closes. */
   circuit: 'closed' | 'open' | 'half_open';
   failed_asks: number;

@@ -6,7 +6,7 @@ import { closeBatches } from './batches.ts';
 import { feed } from './feed.ts';
 import type { Log, ResearchQueue } from './queue.ts';
 import { readResult } from './result.ts';
-import { type Outcome, settle } from './settle.ts';
+import { freesPermit, type Outcome, settle } from './settle.ts';
 
 export interface FoundAsk {
   askId: string;
@@ -62,8 +62,8 @@ export async function applyResults(
       deps,
       ended.map((job) => job.batch_id),
     );
-    // A permit became free, or a retry is due.
-    await feed(deps, { providerIds: [ask.providerId] });
+    if (settled.some((job) => freesPermit(job) || job.status === 'queued'))
+      await feed(deps, { providerIds: [ask.providerId] });
   }
   return { applied: settled.length, stale: outcomes.length - settled.length, rejected };
 }

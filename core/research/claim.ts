@@ -1,8 +1,9 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { type Ask, asksOf, type ClaimedJob, type Provider } from './asks.ts';
+import { freePermits } from './permits.ts';
 
-const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.concurrency, p.circuit,
+const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.circuit,
   p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
 
 /** Whether a claim counts anything: jobs in work, a rate, a quota, or the one probe of a circuit. */
@@ -50,9 +51,7 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
             else least(
               case when p.circuit <> 'closed' then 1 end,
               case when p.quota_until > clock_timestamp() then p.quota_asks * p.batch_size end,
-              p.concurrency - (
-                select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
-              ),
+              ${freePermits},
               1000000)
           end as free
         from research_providers p

@@ -70,8 +70,8 @@ export async function keep(
 function giveBack(db: Db, jobIds: string[]): Promise<{ batch_id: string; status: string }[]> {
   return db.query(sql('dead_letters.give_back')`
     with stuck as (
-      select id, crash_count + 1 >= ${maxCrashes} as hopeless from research_jobs
-      where id = any(${jobIds}::uuid[]) and status = 'queued' and fed_until is not null
+      select id, crash_count + 1 >= ${maxCrashes} as hopeless, fed_until from research_jobs
+      where id = any(${jobIds}::uuid[]) and status = 'queued'
       order by id for update
     )
     update research_jobs j
@@ -83,6 +83,6 @@ function giveBack(db: Db, jobIds: string[]): Promise<{ batch_id: string; status:
       fed_until = null,
       finished_at = case when hopeless then now() end,
       updated_at = now()
-    from stuck where j.id = stuck.id
+    from stuck where j.id = stuck.id and stuck.fed_until is not null
     returning j.batch_id, j.status`);
 }

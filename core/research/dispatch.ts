@@ -10,7 +10,7 @@ import { feed, unstamp } from './feed.ts';
 import { watch } from './health.ts';
 import { outcomesOf } from './outcomes.ts';
 import type { Log, ResearchQueue } from './queue.ts';
-import type { Outcome, Settled } from './settle.ts';
+import { freesPermit, type Outcome, type Settled } from './settle.ts';
 import { settler } from './settler.ts';
 import { rounds } from './suspects.ts';
 
@@ -83,15 +83,12 @@ async function run(
 ): Promise<{ asks: Ask[]; settled: Settled[] }> {
   const asks = await claim(deps.db, jobIds, { leaseSeconds: deps.claimLeaseSeconds });
   if (asks.length === 0) return { asks, settled: [] };
-  const limited = new Set(
-    asks.filter(({ provider }) => provider.concurrency).map(({ provider }) => provider.id),
-  );
   const health = watch(deps);
   const settling = settler(deps, {
     remainingMs,
     async afterWrite(settled) {
       await health.write();
-      const freed = settled.filter((job) => job.status !== 'processing' && limited.has(job.provider_id));
+      const freed = settled.filter(freesPermit);
       if (freed.length > 0) await feed(deps, { providerIds: freed.map((job) => job.provider_id) });
     },
   });

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { freePermits } from './permits.ts';
 import type { OutgoingMessage, ResearchQueue } from './queue.ts';
 import { suspectsAtOnce } from './suspects.ts';
 
@@ -122,45 +123,46 @@ function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[
     await tx.query(sql('feed.lock')`
       select id from research_providers where id = any(${providerIds}::uuid[]) order by id for no key update`);
     return tx.query<PickedJob>(sql('feed.pick')`
-      with provider as (
-        select p.id, least(p.adapted_rate, p.rate_per_second) as rate,
-          opening.at as opens_at,
-          fed.soon as fed,
-          fed.later,
+      with asked as (
+        select id, user_id, weight, circuit, concurrency, probe_until, least(adapted_rate, rate_per_second) as rate,
+          greatest(coalesce(paused_until, now()), now()) as opens_at
+        from research_providers
+        where id = any(${providerIds}::uuid[])
+          and (paused_until is null or paused_until <= now() + interval '15 minutes')
+      ), busy as materialized (
+        -- Those of their tenants' providers that have something to do: two looks into an index each, told to the
+        -- planner as such, for where it expects many jobs it would rather read them all.
+        select o.id, o.user_id, o.weight from research_providers o
+        where o.user_id in (select user_id from asked)
+          and o.circuit = 'closed' and (o.paused_until is null or o.paused_until <= now())
+          and (
+            (select true from research_jobs j where j.provider_id = o.id and j.fed_until > now()
+              order by j.fed_until limit 1)
+            or (select true from research_jobs j
+              where j.provider_id = o.id and j.status = 'queued' and j.fed_until is null
+              order by j.priority limit 1)
+          )
+      ), share as (
+        -- The window is shared among them, by weight.
+        select asked.id, sum(busy.weight) filter (where busy.id <> asked.id) as of_others
+        from asked left join busy on busy.user_id = asked.user_id group by asked.id
+      ), provider as materialized (
+        select p.id, p.rate, p.opens_at, fed.soon as fed, fed.later,
           -- An open circuit wants one job, to see whether the provider works again.
           case when p.circuit = 'closed' then least(
-            ceil(${windowPerTenant}::numeric * p.weight / share.weights)::bigint,
-            ceil(least(p.adapted_rate, p.rate_per_second) * 60)::bigint,
-            p.concurrency - (
-              select count(*) from research_jobs j where j.provider_id = p.id and j.status = 'processing'
-            )
+            ceil(${windowPerTenant}::numeric * p.weight / (p.weight + coalesce(share.of_others, 0)))::bigint,
+            ceil(p.rate * 60)::bigint,
+            ${freePermits}
           ) when p.probe_until > now() then 0 else 1 end - fed.soon as room
-        from research_providers p
-        cross join lateral (select greatest(coalesce(p.paused_until, now()), now()) as at) opening
+        from asked p
+        join share on share.id = p.id
         cross join lateral (
           -- Stamps last 15 minutes longer than the delay. What is due within a minute, from now or from the end of a
           -- pause, takes the room of what is fed now; what is due later does not.
-          select count(*) filter (where j.fed_until <= opening.at + interval '16 minutes') as soon,
-            count(*) filter (where j.fed_until > opening.at + interval '16 minutes') as later
+          select count(*) filter (where j.fed_until <= p.opens_at + interval '16 minutes') as soon,
+            count(*) filter (where j.fed_until > p.opens_at + interval '16 minutes') as later
           from research_jobs j where j.provider_id = p.id and j.fed_until > now()
         ) fed
-        -- The window is shared, by weight, among those of the tenant's providers that have something to do.
-        cross join lateral (
-          select coalesce(sum(o.weight) filter (where o.id <> p.id), 0) + p.weight as weights
-          from research_providers o
-          where o.user_id = p.user_id and (o.id = p.id or (
-            o.circuit = 'closed' and (o.paused_until is null or o.paused_until <= now())
-            and (
-              exists (select from research_jobs j where j.provider_id = o.id and j.fed_until > now())
-              or exists (
-                select from research_jobs j
-                where j.provider_id = o.id and j.status = 'queued' and j.fed_until is null
-              )
-            )
-          ))
-        ) share
-        where p.id = any(${providerIds}::uuid[])
-          and (p.paused_until is null or p.paused_until <= now() + interval '15 minutes')
       ), picked as (
         select j.id, j.user_id, j.crash_count,
           greatest(
@@ -240,11 +242,19 @@ function inTurn(messages: OutgoingMessage[]): OutgoingMessage[] {
   return placed.sort((a, b) => a.turn - b.turn).map(({ message }) => message);
 }
 
-/** Takes jobs off the conveyor that are on it, due as before. */
+/**
+ * Takes jobs off the conveyor that are on it, due as before. Found by their ids alone: where statistics know of none
+ * that is fed, the planner would rather look through the index of all that are.
+ */
 export async function unstamp(db: Db, jobIds: string[]): Promise<void> {
   await db.query(sql('feed.unstamp')`
-    update research_jobs set fed_until = null
-    where id = any(${jobIds}::uuid[]) and status = 'queued' and fed_until is not null`);
+    with waiting as (
+      select id, fed_until from research_jobs
+      where id = any(${jobIds}::uuid[]) and status = 'queued'
+      order by id for update
+    )
+    update research_jobs j set fed_until = null from waiting
+    where j.id = waiting.id and waiting.fed_until is not null`);
 }
 
 /** All of it is on the queue, or off the conveyor again. */

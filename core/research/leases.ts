@@ -75,12 +75,12 @@ export async function unfeedUnsent(db: Db): Promise<number> {
       returning o.job_ids
     ), waiting as (
       -- In the order in which claims lock them.
-      select id from research_jobs
-      where id = any((select array_agg(id) from unsent, unnest(job_ids) as id)::uuid[])
-        and status = 'queued' and fed_until is not null
+      select id, fed_until from research_jobs
+      where id = any((select array_agg(id) from unsent, unnest(job_ids) as id)::uuid[]) and status = 'queued'
       order by id for update
     ), unstamped as (
-      update research_jobs j set fed_until = null from waiting where j.id = waiting.id
+      update research_jobs j set fed_until = null from waiting
+      where j.id = waiting.id and waiting.fed_until is not null
     )
     select coalesce(sum(cardinality(job_ids)), 0)::int as ids from unsent`);
   return row?.ids ?? 0;

@@ -38,7 +38,11 @@ export interface Settled {
   batch_id: string;
   provider_id: string;
   status: 'queued' | 'processing' | 'completed' | 'failed';
+  /** Its provider has only so many at a time: where it is not in work any more, a permit is free. */
+  limited: boolean;
 }
+
+export const freesPermit = (job: Settled): boolean => job.limited && job.status !== 'processing';
 
 /**
  * Settles a whole event in one fenced statement: an outcome counts only while its attempt is the job's latest and the
@@ -157,6 +161,7 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
         http_status int, latency_ms int, summary text, findings jsonb, sources jsonb, prospects jsonb)
     ), locked as (
       select j.id, j.attempt_id, j.user_id, j.campaign_id, j.company_id, j.kind, j.status as was, p.lease_seconds,
+        p.concurrency is not null as limited,
         o.type, o.error_code, o.error_message, o.http_status, o.latency_ms, o.summary, o.findings, o.sources, o.prospects,
         coalesce(o.delay_ms / 1000.0, case when o.type = 'retry'
           then random() * least(3600, 2 * 2 ^ least(j.retry_count, 12)) else 0 end) as delay_seconds,
@@ -190,7 +195,7 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
         updated_at = now()
       from locked l
       where j.id = l.id
-      returning j.id, j.batch_id, j.provider_id, j.status
+      returning j.id, j.batch_id, j.provider_id, j.status, l.limited
     ), attempt as (
       update research_attempts a
       set outcome = case l.next when 'queued' then case l.type when 'retry' then 'retried' else l.type end
@@ -237,5 +242,5 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
         linkedin = coalesce(excluded.linkedin, p.linkedin), attributes = p.attributes || excluded.attributes,
         version = p.version + 1, updated_at = now()
     )
-    select id as job_id, batch_id, provider_id, status from moved`);
+    select id as job_id, batch_id, provider_id, status, limited from moved`);
 }

@@ -7,6 +7,7 @@ import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { sendDueResumes } from '../resumes/send.ts';
 import { backfillSearch } from '../search/backfill.ts';
+import { foldBatchCounts } from './counts.ts';
 import { feedAll } from './feed.ts';
 import { expireLeases, unfeedLost, unfeedUnsent } from './leases.ts';
 import { endMissed, expandUnfinished, failOverdue, sealOverdue } from './overdue.ts';
@@ -64,6 +65,7 @@ export async function sweep(
   const forgotten = await step('keys', () => repeat(() => forgetKeys(db)));
   const removed = await step('remove', () => removeDeleted(db, atMost(20_000)));
   const folded = await step('fold', () => fold(db, atMost(5_000)));
+  const foldedBatches = await step('fold_batches', () => foldBatchCounts(db, atMost(5_000)));
   await step('counts', () => proveCounts(deps, atMost(5_000)));
   await step('changes', () => maintainChanges(deps));
   const searchable = await step('search', () => backfillSearch(deps, { hasTime }));
@@ -79,6 +81,7 @@ export async function sweep(
     forgotten,
     removed: removed?.removed,
     folded,
+    foldedBatches,
     searchable,
     failed: failures.length,
   });

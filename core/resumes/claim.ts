@@ -49,24 +49,3 @@ export function claimResumes(
       b.resume_gone_count as gone_count,
       extract(epoch from now() - least(b.finished_at, b.resume_by))::float8 as age_seconds`);
 }
-
-export interface Counts {
-  queued: number;
-  processing: number;
-  completed: number;
-  failed: number;
-  cancelled: number;
-}
-
-/** @returns the jobs of each batch by their state; a batch without jobs is left out */
-export async function countJobs(db: Db, batchIds: string[]): Promise<Map<string, Counts>> {
-  const rows = await db.query<Counts & { batch_id: string }>(sql('resumes.counts')`
-    select batch_id,
-      count(*) filter (where status = 'queued') as queued,
-      count(*) filter (where status = 'processing') as processing,
-      count(*) filter (where status = 'completed') as completed,
-      count(*) filter (where status = 'failed') as failed,
-      count(*) filter (where status = 'cancelled') as cancelled
-    from research_jobs where batch_id = any(${batchIds}::uuid[]) group by batch_id`);
-  return new Map(rows.map(({ batch_id, ...counts }) => [batch_id, counts]));
-}

@@ -1,7 +1,8 @@
 import { type Dispatcher, request } from 'undici';
 import { within } from '../http/within.ts';
 import { readFailure } from '../research/answer.ts';
-import type { ClaimedResume, Counts } from './claim.ts';
+import type { JobCounts } from '../research/counts.ts';
+import type { ClaimedResume } from './claim.ts';
 
 /** The whole exchange, from the name's look-up on. */
 export const exchangeMs = 10_000;
@@ -23,7 +24,7 @@ export type Reply =
 export async function postResume(
   { http }: { http: Dispatcher },
   resume: ClaimedResume,
-  counts: Counts | undefined,
+  counts: JobCounts | undefined,
 ): Promise<Reply> {
   try {
     return await within(exchangeMs, async (signal) => {
@@ -62,7 +63,8 @@ function meaningOf(status: number): string {
 }
 
 /** A few hundred bytes, whatever the batch holds: results are read by page. */
-export function bodyOf(resume: ClaimedResume, counts: Counts | undefined): object {
+export function bodyOf(resume: ClaimedResume, counts: JobCounts | undefined): object {
+  const { queued = 0, processing = 0, completed = 0, failed = 0, cancelled = 0 } = counts ?? {};
   return {
     // A wait that reached its limit first is told so.
     type: resume.status === 'open' ? 'batch.open' : 'batch.ended',
@@ -71,7 +73,7 @@ export function bodyOf(resume: ClaimedResume, counts: Counts | undefined): objec
     kind: resume.kind,
     status: resume.status,
     total: resume.total,
-    counts: counts ?? { queued: 0, processing: 0, completed: 0, failed: 0, cancelled: 0 },
+    counts: { queued, processing, completed, failed, cancelled },
     endedAt: resume.finished_at,
   };
 }

@@ -2,6 +2,7 @@ import { fold } from '../campaigns/counts/fold.ts';
 import { removeDeleted } from '../campaigns/delete.ts';
 import type { Db } from '../db/connect.ts';
 import { type Fragment, type Statement, sql } from '../db/sql.ts';
+import { foldBatchCounts } from '../research/counts.ts';
 
 const rowsPerChunk = 1_000;
 /** Chunks of an archive are up to 1,000 rows as JSON. */
@@ -45,8 +46,9 @@ export async function deleteTenant(
   if (!(await repeat(() => archiveChunks(tenantId), archiveChunksPerChunk))) return unfinished();
   if (!(await repeat(() => rowsOf(sql.fragment`archived_campaigns`, tenantId)))) return unfinished();
   for (const table of few) await db.query(allRowsOf(table, tenantId));
-  // Takes along the deltas of campaigns that are gone.
+  // Takes along what campaigns and batches that are gone have left.
   await fold(db, { budgetMs: until - Date.now() });
+  await foldBatchCounts(db, { budgetMs: until - Date.now() });
   // Last, for all of the above is written down there.
   if (!(await repeat(() => changes(tenantId)))) return unfinished();
   return { done: true, campaigns, user: includeUser ? await deleteUser(db, tenantId) : 'kept' };

@@ -206,7 +206,7 @@ test('killed at any point and run again, the project’s migrations come to the 
     expect(await schema()).toBe(whole);
     expect((await owner.query('select 1 from pg_index where not indisvalid')).rows).toEqual([]);
   }
-});
+}, 120_000);
 
 async function schema(): Promise<string> {
   const owner = connect(url, { max: 1 });

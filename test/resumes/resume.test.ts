@@ -386,6 +386,6 @@ test('many at once are claimed, counted and settled in one statement each', asyn
   };
   const ids = [...rows.map(({ id }) => id), batchId];
   await deliverResumes(delivering({ db: counted }), ids, plenty);
-  expect(statements).toEqual(['resumes.claim', 'resumes.counts', 'resumes.settle']);
+  expect(statements).toEqual(['resumes.claim', 'batches.counts', 'resumes.settle']);
   expect(waiting.resumed).toHaveLength(251);
 });

@@ -8,9 +8,9 @@ import { ofCampaign, scopeOf } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
+import { countJobs } from '../counts.ts';
 
 type BatchRow = Omit<Batch, 'counts' | 'retries'>;
-type Counts = Batch['counts'] & { batch_id: string; retries: number };
 
 const shape: ListShape = {
   name: 'batches',
@@ -46,33 +46,24 @@ export async function listBatches(
     checks: check(status, (of) => sql.fragment`status = ${of}`),
   });
   if (rows.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
-  return { ...rows, data: await count(deps.db, tenantId, rows.data) };
+  return { ...rows, data: await count(deps.db, rows.data) };
 }
 
 /** @throws NotFound */
 export async function getBatch({ db }: { db: Db }, tenantId: string, id: string): Promise<Batch> {
   const rows = await db.query<BatchRow>(sql('batches.get')`
     select ${columnsOf(shape)} from research_batches where id = ${id} and user_id = ${tenantId}`);
-  const [batch] = await count(db, tenantId, rows);
+  const [batch] = await count(db, rows);
   if (!batch) throw new NotFound('batch', id);
   return batch;
 }
 
 /** One statement for the counts of all batches of a page. */
-async function count(db: Db, tenantId: string, rows: BatchRow[]): Promise<Batch[]> {
-  if (rows.length === 0) return [];
-  const counted = await db.query<Counts>(sql('batches.counts')`
-    select batch_id,
-      count(*) filter (where status = 'queued') as queued,
-      count(*) filter (where status = 'processing') as processing,
-      count(*) filter (where status = 'completed') as completed,
-      count(*) filter (where status = 'failed') as failed,
-      count(*) filter (where status = 'cancelled') as cancelled,
-      sum(retry_count)::bigint as retries
-    from research_jobs
-    where batch_id = any(${rows.map((row) => row.id)}::uuid[]) and user_id = ${tenantId}
-    group by batch_id`);
-  const countsOf = new Map(counted.map((row) => [row.batch_id, row]));
+async function count(db: Db, rows: BatchRow[]): Promise<Batch[]> {
+  const countsOf = await countJobs(
+    db,
+    rows.map((row) => row.id),
+  );
   return rows.map((row) => {
     const found = countsOf.get(row.id);
     const { queued = 0, processing = 0, completed = 0, failed = 0, cancelled = 0, retries = 0 } = found ?? {};

@@ -1,0 +1,204 @@
+import fc from 'fast-check';
+import { type Connection, connect } from '../../core/db/connect.ts';
+import { sql } from '../../core/db/sql.ts';
+import { countJobs, foldBatchCounts } from '../../core/research/counts.ts';
+import { aConveyor } from '../support/conveyor.ts';
+import { wrongCounts } from '../support/counts.ts';
+import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { aWorld } from '../support/factories.ts';
+import { completeAll } from '../support/provider.ts';
+import { startRun } from '../support/run.ts';
+
+let db: TestDatabase;
+let second: Connection;
+beforeAll(async () => {
+  db = await testDatabase({ max: 8 });
+  second = connect(db.url, { max: 1 });
+});
+afterAll(async () => {
+  await second.close();
+  await db.close();
+});
+
+const budget = { budgetMs: 5_000 };
+const rowsOf = (batchId: string) =>
+  db.query<{ folded: boolean }>(sql('t')`select folded from batch_counts where batch_id = ${batchId}`);
+
+test('a batch is counted by state, with its retries, however its jobs went', async () => {
+  let asked = 0;
+  const run = await startRun(
+    db,
+    (ask) => {
+      if (asked++ < 2) return { status: 500 };
+      const { results } = completeAll(ask).body as { results: { jobId: string; attemptId: string }[] };
+      return {
+        status: 200,
+        body: {
+          results: results.map((result, n) =>
+            n % 2 === 0
+              ? result
+              : {
+                  jobId: result.jobId,
+                  attemptId: result.attemptId,
+                  status: 'failed',
+                  error: { code: 'x', message: 'no' },
+                },
+          ),
+        },
+      };
+    },
+    { companies: 20, batchSize: 10 },
+  );
+  await run.conveyor.drain();
+  const [counts] = (await countJobs(db, [run.batchId])).values();
+  expect(counts).toEqual({ queued: 0, processing: 0, completed: 10, failed: 10, cancelled: 0, retries: 20 });
+  expect(await wrongCounts(db)).toEqual([]);
+  await run.close();
+});
+
+test('a fold leaves one row of a batch and changes no count; what comes next is added to it', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 6 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  await db.query(sql('t')`update research_jobs set status = 'cancelled', finished_at = now(), fed_until = null
+    where id in (select id from research_jobs where batch_id = ${batchId} limit 2)`);
+  await foldBatchCounts(db.asWorker, budget);
+  expect(await rowsOf(batchId)).toEqual([{ folded: true }]);
+  await db.query(sql('t')`update research_jobs set status = 'cancelled', finished_at = now(), fed_until = null
+    where id in (select id from research_jobs where batch_id = ${batchId} and status = 'queued' limit 1)`);
+  expect(await rowsOf(batchId)).toHaveLength(2);
+  await foldBatchCounts(db.asWorker, budget);
+  expect(await rowsOf(batchId)).toEqual([{ folded: true }]);
+  expect((await countJobs(db, [batchId])).get(batchId)).toMatchObject({ queued: 3, cancelled: 3 });
+  expect(await foldBatchCounts(db.asWorker, budget)).toBe(0);
+  await conveyor.close();
+});
+
+test('feeding appends nothing to the counts, and claiming a row for each batch', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 4 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  expect(conveyor.sent).toHaveLength(1);
+  expect(await rowsOf(batchId)).toHaveLength(1);
+  await db.query(sql(
+    't',
+  )`update research_jobs set status = 'processing', attempt_id = id, lease_until = now(), fed_until = null
+    where batch_id = ${batchId}`);
+  expect(await rowsOf(batchId)).toHaveLength(2);
+  await conveyor.close();
+});
+
+test('a batch takes its counts along, whoever comes first, its deletion or a fold', async () => {
+  for (const first of ['deletion', 'fold', 'both'] as const) {
+    const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+    const conveyor = aConveyor(db);
+    const batchId = await conveyor.start(tenantId, campaignId);
+    const remove = (by: Connection) => by.query(sql('t')`delete from research_batches where id = ${batchId}`);
+    if (first === 'fold') await foldBatchCounts(db.asWorker, budget);
+    if (first === 'both') await Promise.all([remove(second), foldBatchCounts(db.asWorker, budget)]);
+    else await remove(db);
+    await foldBatchCounts(db.asWorker, budget);
+    expect(await rowsOf(batchId)).toEqual([]);
+    await conveyor.close();
+  }
+});
+
+test('a deletion that a fold runs into leaves nothing behind, and the other way round', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  let folding: Promise<number> | undefined;
+  await second.transaction(async (tx) => {
+    await tx.query(sql('t')`delete from research_batches where id = ${batchId}`);
+    folding = foldBatchCounts(db.asWorker, budget);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  });
+  await folding;
+  await foldBatchCounts(db.asWorker, budget);
+  expect(await rowsOf(batchId)).toEqual([]);
+  await conveyor.close();
+});
+
+test('counts are those of COUNT(*) in every snapshot, rollbacks and folds included', async () => {
+  const worlds = await Promise.all([0, 1, 2].map(() => aWorld(db, { companies: 30 })));
+  const conveyor = aConveyor(db);
+  const batches = await Promise.all(
+    worlds.map(({ tenantId, campaignId }) => conveyor.start(tenantId, campaignId)),
+  );
+  const states = ['queued', 'processing', 'completed', 'failed', 'cancelled'] as const;
+  const move = fc.record({
+    batch: fc.nat({ max: 2 }),
+    to: fc.constantFrom(...states, 'gone', 'retried'),
+    rows: fc.integer({ min: 1, max: 9 }),
+    commits: fc.boolean(),
+  });
+  const apply = async ({
+    batch,
+    to,
+    rows,
+    commits,
+  }: {
+    batch: number;
+    to: string;
+    rows: number;
+    commits: boolean;
+  }) => {
+    const some = sql.fragment`(select id from research_jobs where batch_id = ${batches[batch]}
+      order by random() limit ${rows} for update skip locked)`;
+    await db
+      .transaction(async (tx) => {
+        if (to === 'gone') await tx.query(sql('t')`delete from research_jobs where id in ${some}`);
+        else if (to === 'retried')
+          await tx.query(
+            sql('t')`update research_jobs set retry_count = retry_count + 1 where id in ${some}`,
+          );
+        else
+          await tx.query(sql('t')`
+            update research_jobs set status = ${to}, fed_until = null, accepted_at = null,
+              attempt_id = case when ${to} = 'processing' then id end,
+              lease_until = case when ${to} = 'processing' then now() end,
+              error_code = case when ${to} = 'failed' then 'x' end,
+              finished_at = case when ${to} in ('completed', 'failed', 'cancelled') then now() end
+            where id in ${some}`);
+        if (!commits) throw new Error('rolled back');
+      })
+      .catch((error: Error) => {
+        if (error.message !== 'rolled back') throw error;
+      });
+  };
+  await fc.assert(
+    fc.asyncProperty(fc.array(move, { minLength: 8, maxLength: 16 }), async (moves) => {
+      let busy = true;
+      const watching = (async () => {
+        const wrong: unknown[] = [];
+        while (busy) wrong.push(...(await wrongCounts(second)));
+        return wrong;
+      })();
+      const half = moves.length / 2;
+      await Promise.all([
+        Promise.all(moves.slice(0, half).map(apply)),
+        foldBatchCounts(db.asWorker, budget),
+        foldBatchCounts(db.asWorker, budget),
+      ]);
+      await Promise.all([Promise.all(moves.slice(half).map(apply)), foldBatchCounts(db.asWorker, budget)]);
+      busy = false;
+      expect(await watching).toEqual([]);
+      expect(await wrongCounts(db)).toEqual([]);
+    }),
+    { numRuns: 25 },
+  );
+  await conveyor.close();
+});
+
+test('no tenant sees the counts of another, nor can he write any', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 2 });
+  const stranger = await aWorld(db);
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  expect((await countJobs(db.asApi.forTenant(tenantId), [batchId])).size).toBe(1);
+  expect((await countJobs(db.asApi.forTenant(stranger.tenantId), [batchId])).size).toBe(0);
+  await expect(
+    db.asApi.forTenant(tenantId).query(sql('t')`delete from batch_counts where batch_id = ${batchId}`),
+  ).rejects.toMatchObject({ code: '42501' });
+  await conveyor.close();
+});
