@@ -3,13 +3,29 @@ import type { Statement } from '../../core/db/sql.ts';
 
 interface Node {
   'Node Type': string;
+  'Relation Name'?: string;
+  'Index Name'?: string;
+  'Actual Rows'?: number;
+  'Actual Loops'?: number;
+  'Rows Removed by Filter'?: number;
   'Shared Hit Blocks'?: number;
   'Shared Read Blocks'?: number;
   Plans?: Node[];
 }
 
-/** Shared buffers that a statement touches, and the nodes of its plan: figures that a busy machine cannot change. */
-export async function explain(db: Db, statement: Statement): Promise<{ buffers: number; nodes: string[] }> {
+export interface Reads {
+  /** Shared buffers that the statement touches: a figure that a busy machine cannot change. */
+  buffers: number;
+  nodes: string[];
+  /** Tables that it reads from their first row to their last. */
+  walked: string[];
+  indexes: string[];
+  /** That tables and indexes gave, those included that a filter then left out. */
+  rows: number;
+}
+
+/** Runs the statement, and tells what it read. */
+export async function explain(db: Db, statement: Statement): Promise<Reads> {
   const [row] = await db.query<{ 'QUERY PLAN': { Plan: Node }[] }>({
     ...statement,
     text: `explain (analyze, buffers, timing off, format json) ${statement.text}`,
@@ -17,12 +33,26 @@ export async function explain(db: Db, statement: Statement): Promise<{ buffers: 
   const plan = row?.['QUERY PLAN'][0]?.Plan;
   if (!plan) throw new Error(`no plan for ${statement.statement}`);
   const nodes: string[] = [];
+  const walked: string[] = [];
+  const indexes: string[] = [];
+  let rows = 0;
   const visit = (node: Node) => {
     nodes.push(node['Node Type']);
+    if (node['Node Type'] === 'Seq Scan') walked.push(node['Relation Name'] ?? '');
+    if (/Scan$/.test(node['Node Type']) && node['Node Type'] !== 'CTE Scan')
+      rows +=
+        ((node['Actual Rows'] ?? 0) + (node['Rows Removed by Filter'] ?? 0)) * (node['Actual Loops'] ?? 0);
+    if (node['Index Name']) indexes.push(node['Index Name']);
     node.Plans?.forEach(visit);
   };
   visit(plan);
-  return { buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0), nodes };
+  return {
+    buffers: (plan['Shared Hit Blocks'] ?? 0) + (plan['Shared Read Blocks'] ?? 0),
+    nodes,
+    walked,
+    indexes,
+    rows,
+  };
 }
 
 /** A Db that remembers the statements sent through it, to explain them afterwards. */

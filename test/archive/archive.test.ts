@@ -18,6 +18,7 @@ import {
   restored,
   whereabouts,
 } from '../support/archive.ts';
+import { wrongCounts } from '../support/counts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aTenant, aWorld } from '../support/factories.ts';
 import { aFullCampaign } from '../support/full-campaign.ts';
@@ -47,8 +48,10 @@ test('a campaign comes back from the archive with every column of every row as i
     expect([table, active, rows]).toEqual([table, 0, Number(before[table]?.count)]);
     expect(rows).toBeGreaterThan(0);
   }
+  expect(await wrongCounts(db)).toEqual([]);
   expect(await restored(db, tenantId, archiveId)).toMatchObject({ done: true });
   expect(await digestOf(db, campaignId)).toEqual(before);
+  expect(await wrongCounts(db)).toEqual([]);
   expect(await getCampaign({ db: api() }, tenantId, campaignId)).toMatchObject({
     archived: false,
     archivedAt: null,

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { type Connection, connect, type Db } from '../../core/db/connect.ts';
 import { applyMigrations } from '../../core/db/migrate.ts';
 import { sql } from '../../core/db/sql.ts';
+import { wrongCounts } from '../support/counts.ts';
 import { aTenant } from '../support/factories.ts';
 import { supabaseOn15 } from '../support/postgres15.ts';
 
@@ -85,6 +86,7 @@ describe.each([
     const [found] = await db.query<{ count: number }>(sql('test.found')`
       select count(*) from contacts where email like 'live-%'`);
     expect(found?.count).toBe(written);
+    expect(await wrongCounts(db)).toEqual([]);
   }, 120_000);
 });
 

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { sql } from '../../core/db/sql.ts';
+import { wrongCounts } from '../support/counts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { type Step, step, take } from './model/steps.ts';
 import { aModel, concurrency, isOpen, type Model } from './model/world.ts';
@@ -42,6 +43,7 @@ async function live(db: TestDatabase, steps: Step[]): Promise<void> {
   await compare(model);
   expect(model.all().some(isOpen)).toBe(false);
   expect(await batchOf(model)).toEqual({ status: 'completed', sealed: true });
+  expect(await wrongCounts(model.db)).toEqual([]);
   await model.close();
 }
 

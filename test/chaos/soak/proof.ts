@@ -1,6 +1,7 @@
 import { reconcile } from '../../../core/campaigns/counts/reconcile.ts';
 import type { Db } from '../../../core/db/connect.ts';
 import { sql } from '../../../core/db/sql.ts';
+import { wrongCounts } from '../../support/counts.ts';
 
 export interface Proof {
   submitted: number;
@@ -69,7 +70,7 @@ export async function prove(db: Db): Promise<Proof> {
     ...row,
     reasons: Object.fromEntries(reasons.map(({ code, count }) => [code, count])),
     waiting: Object.fromEntries(waiting.map(({ state, count }) => [state, count])),
-    countersOff: off.length + unproved.length,
+    countersOff: off.length + unproved.length + (await wrongCounts(db)).length,
   };
 }
 
