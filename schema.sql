@@ -229,7 +229,7 @@ create table batch_counts (
   folded boolean not null default false,
   constraint batch_counts_pkey PRIMARY KEY (id)
 );
-CREATE INDEX batch_counts_batch ON public.batch_counts USING btree (batch_id) INCLUDE (queued, processing, completed, failed, cancelled, retries);
+CREATE INDEX batch_counts_batch ON public.batch_counts USING btree (batch_id) INCLUDE (user_id, queued, processing, completed, failed, cancelled, retries);
 CREATE INDEX batch_counts_unfolded ON public.batch_counts USING btree (id) WHERE (NOT folded);
 alter table batch_counts enable row level security;
 alter table batch_counts force row level security;
@@ -443,6 +443,7 @@ CREATE TRIGGER guard_updated AFTER UPDATE ON public.company_research REFERENCING
 CREATE TRIGGER note_deleted AFTER DELETE ON public.company_research REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.company_research REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_rows('research');
+CREATE TRIGGER search_current AFTER INSERT ON public.company_research REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION aim.research_search_current();
 CREATE TRIGGER search_vector BEFORE INSERT ON public.company_research FOR EACH ROW WHEN ((new.search_vector IS NULL)) EXECUTE FUNCTION aim.research_search_vector();
 CREATE TRIGGER search_vector_moved BEFORE UPDATE OF company_id ON public.company_research FOR EACH ROW EXECUTE FUNCTION aim.research_search_vector();
 
@@ -745,7 +746,6 @@ create policy worker on research_batches for all to aim_worker using (true) with
 grant delete, insert, select, update on research_batches to aim_api;
 grant select (id, campaign_id), update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
-CREATE TRIGGER counts_go AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.counts_go();
 CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
 CREATE TRIGGER guard_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -755,6 +755,7 @@ CREATE TRIGGER keys_stay BEFORE UPDATE OF id ON public.research_batches FOR EACH
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_batches REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_batches REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_states('batch');
+CREATE TRIGGER tally_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION aim.counts_go();
 
 create table research_jobs (
   id uuid not null default uuidv7(),
@@ -1921,6 +1922,27 @@ begin
   return new;
 end
 $function$;
+
+CREATE OR REPLACE FUNCTION aim.research_search_current()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  perform from added a join companies c on c.id = a.company_id
+  where a.search_vector is distinct from c.search_vector limit 1;
+  if found then
+    update company_research r set search_vector = c.search_vector
+    from added a join companies c on c.id = a.company_id
+    where r.id = a.id and r.search_vector is distinct from c.search_vector;
+  end if;
+  return null;
+end
+$function$
+;
+alter function aim.research_search_current() owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.research_search_vector()
  RETURNS trigger

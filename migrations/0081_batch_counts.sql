@@ -18,7 +18,7 @@ create table batch_counts (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 -- Serves the counts of a batch, from the index alone, and the fold.
 create index batch_counts_batch on batch_counts (batch_id)
-  include (queued, processing, completed, failed, cancelled, retries);
+  include (user_id, queued, processing, completed, failed, cancelled, retries);
 -- Serves the fold: what came since the last one, oldest first.
 create index batch_counts_unfolded on batch_counts (id) where not folded;
 
@@ -88,7 +88,8 @@ begin
 end
 $body$;
 
--- A fold shares the batch's key while it writes, which a deletion waits for: whichever comes second sees the other.
+-- Fires once the batch's jobs are gone (by its name, after keys_deleted), so that it takes along what others counted
+-- while that waited for them. A fold shares the batch's key while it writes: whichever comes second sees the other.
 create function aim.counts_go() returns trigger
   language plpgsql security definer set search_path = pg_catalog, public, pg_temp as $body$
 begin
@@ -109,13 +110,13 @@ create trigger count_updated after update on research_jobs
   referencing old table as before new table as after for each statement execute function aim.count_jobs();
 create trigger count_deleted after delete on research_jobs
   referencing old table as before for each statement execute function aim.count_jobs();
-create trigger counts_go after delete on research_batches
+create trigger tally_deleted after delete on research_batches
   referencing old table as removed for each statement execute function aim.counts_go();
 
 -- Down Migration
 
 lock table research_batches, research_jobs in access exclusive mode;
-drop trigger counts_go on research_batches;
+drop trigger tally_deleted on research_batches;
 drop trigger count_deleted on research_jobs;
 drop trigger count_updated on research_jobs;
 drop trigger count_inserted on research_jobs;

@@ -24,8 +24,9 @@ try {
     repair: values.repair,
     budgetMs: hourMs,
   });
-  for (const { campaignId, entity, shown, actual } of proof.off) {
-    console.log(`campaign ${campaignId}: ${actual} ${entity}, but ${shown} were shown`);
+  for (const { campaignId, batchId, entity, shown, actual } of proof.off) {
+    const of = batchId ? `, batch ${batchId}` : '';
+    console.log(`campaign ${campaignId}${of}: ${actual} ${entity}, but ${shown} were shown`);
   }
   for (const id of proof.unproved)
     console.log(`campaign ${id}: not counted; another run is at it, or time ran out`);

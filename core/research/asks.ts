@@ -32,8 +32,9 @@ export interface Ask {
 /** The jobs as the claim has put them together. */
 export function asksOf(providers: Provider[], jobs: ClaimedJob[]): Ask[] {
   const providerOf = new Map(providers.map((provider) => [provider.id, provider]));
-  return [...Map.groupBy(jobs, (job) => job.ask_id)].flatMap(([id, own]) => {
+  return [...Map.groupBy(jobs, (job) => job.ask_id)].map(([id, own]) => {
     const provider = providerOf.get(own[0]?.provider_id ?? '');
-    return provider ? [{ id, provider, jobs: own }] : [];
+    if (!provider) throw new Error('a job was claimed for a provider that was not looked at');
+    return { id, provider, jobs: own };
   });
 }

@@ -28,7 +28,8 @@ export async function countJobs(db: Db, batchIds: string[]): Promise<Map<string,
 
 /**
  * Folds what the statements of the last minutes added to the counts of batches into one row of each batch, in chunks
- * that commit on their own: what is shown stays the same, and reading it costs less. No writer waits for it.
+ * that commit on their own: what is shown stays the same, and reading it costs less. Nobody waits for a fold: what another
+ * holds it skips, until the next time, as the fold of campaigns does.
  * @returns how many rows are gone; 0 as well while another fold is running
  */
 export async function foldBatchCounts(db: Db, { budgetMs }: { budgetMs: number }): Promise<number> {
@@ -58,13 +59,18 @@ function foldChunk(db: Db, after: number): Promise<{ folded: number; next: numbe
       ) chunk`);
     if (!chunk || chunk.count === 0) return { folded: 0, next: null };
 
-    // Lock in one statement, look in the next: a batch that is being deleted is gone by then, or stays until we are done.
+    // Lock in one statement, look in the next: a batch that is being deleted is skipped, or stays until we are done.
     const held = await tx.query<{ id: string }>(sql('batches.fold_lock')`
-      select id from research_batches where id = any(${chunk.batches}::uuid[]) order by id for key share`);
+      select id from research_batches where id = any(${chunk.batches}::uuid[]) order by id for key share skip locked`);
     const [done] = await tx.query<{ folded: number }>(sql('batches.fold')`
       with taken as (
         delete from batch_counts
         where batch_id = any(${chunk.batches}::uuid[]) and (folded or (id > ${after} and id <= ${chunk.last}))
+          and (
+            batch_id = any(${held.map((batch) => batch.id)}::uuid[])
+            -- Of a batch that is gone.
+            or not exists (select from research_batches b where b.id = batch_id)
+          )
         returning user_id, batch_id, queued, processing, completed, failed, cancelled, retries
       ), kept as (
         insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries, folded)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
+import { untilBlocked } from '../support/blocked.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
 
@@ -135,7 +136,7 @@ test.each(['companies', 'research_batches'] as const)(
     await db.transaction(async (tx) => {
       await addJobs(tx, scene, [firstCompany]);
       deletion = db.query(sql('test.gone')`delete from ${sql.identifier(table)} where id = ${parent}`);
-      await untilBlocked(1);
+      await untilBlocked(db, 1);
     });
     await deletion;
     expect(await left(scene)).toEqual({ jobs: 0, attempts: 0 });
@@ -155,19 +156,9 @@ test.each(['companies', 'research_batches'] as const)(
         () => 'taken',
         (error: { code?: string }) => error.code,
       );
-      await untilBlocked(1);
+      await untilBlocked(db, 1);
     });
     expect(await refused).toBe('23503');
     expect(await left(scene)).toEqual({ jobs: 0, attempts: 0 });
   },
 );
-
-async function untilBlocked(count: number): Promise<void> {
-  const until = Date.now() + 10_000;
-  while (Date.now() < until) {
-    const waiting = await db.query(sql('test.blocked')`
-      select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`);
-    if (waiting.length >= count) return;
-  }
-  throw new Error('nobody waits');
-}

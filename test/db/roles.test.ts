@@ -31,6 +31,7 @@ const definers = [
   'aim.contacts_by_email(uuid,uuid,text[])',
   'aim.company_search_vector()',
   'aim.contact_search_vector()',
+  'aim.research_search_current()',
   'aim.research_search_vector()',
   'aim.search_companies(uuid,uuid,text,text,real,uuid,integer)',
   'aim.search_contacts(uuid,uuid,text,text,real,uuid,integer)',

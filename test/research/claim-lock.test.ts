@@ -1,6 +1,7 @@
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { claim } from '../../core/research/claim.ts';
+import { untilBlocked } from '../support/blocked.ts';
 import { aConveyor } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
@@ -40,13 +41,7 @@ test('a claim of a provider with a limit waits for whoever counts before it', as
     claiming = claim(db.asWorker, ids, { leaseSeconds: 60 }).then(() => {
       claimed = true;
     });
-    const until = Date.now() + 10_000;
-    for (let waiting = 0; waiting === 0 && Date.now() < until; ) {
-      waiting = (
-        await db.query(sql('test.waiting')`
-          select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
-      ).length;
-    }
+    await untilBlocked(db);
     expect(claimed).toBe(false);
   });
   await claiming;

@@ -1,7 +1,10 @@
 import fc from 'fast-check';
+import { reconcile } from '../../core/campaigns/counts/reconcile.ts';
 import { type Connection, connect } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
+import { endBatches } from '../../core/research/batches.ts';
 import { countJobs, foldBatchCounts } from '../../core/research/counts.ts';
+import { untilBlocked } from '../support/blocked.ts';
 import { aConveyor } from '../support/conveyor.ts';
 import { wrongCounts } from '../support/counts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -116,6 +119,78 @@ test('a deletion that a fold runs into leaves nothing behind, and the other way 
   await folding;
   await foldBatchCounts(db.asWorker, budget);
   expect(await rowsOf(batchId)).toEqual([]);
+  await conveyor.close();
+});
+
+test('a fold waits for nobody, so nobody waits behind it for a batch that another holds', async () => {
+  const ids: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+    const conveyor = aConveyor(db);
+    ids.push(await conveyor.start(tenantId, campaignId));
+    await conveyor.close();
+  }
+  const [first = '', last = ''] = ids.sort();
+  await db.query(sql('t')`update research_jobs set status = 'cancelled', finished_at = now(), fed_until = null
+    where batch_id = any(${ids}::uuid[])`);
+  const order: string[] = [];
+  await second.transaction(async (tx) => {
+    await tx.query(sql('t')`select from research_batches where id = ${last} for update`);
+    await foldBatchCounts(db.asWorker, budget);
+    order.push('folded');
+    await endBatches(db.asWorker, [first]);
+    order.push('ended');
+  });
+  expect(order).toEqual(['folded', 'ended']);
+  expect([await rowsOf(first), await rowsOf(last)]).toEqual([
+    [{ folded: true }],
+    [{ folded: false }, { folded: false }],
+  ]);
+  await foldBatchCounts(db.asWorker, budget);
+  expect(await rowsOf(last)).toEqual([{ folded: true }]);
+  expect(await wrongCounts(db)).toEqual([]);
+});
+
+test('a batch that goes while its jobs are being moved leaves no counts', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  let going: Promise<unknown> | undefined;
+  await second.transaction(async (tx) => {
+    await tx.query(sql(
+      't',
+    )`update research_jobs set status = 'cancelled', finished_at = now(), fed_until = null
+      where batch_id = ${batchId}`);
+    going = db.query(sql('t')`delete from research_batches where id = ${batchId}`);
+    await untilBlocked(db);
+  });
+  await going;
+  expect(await rowsOf(batchId)).toEqual([]);
+  await conveyor.close();
+});
+
+test('counts that are off are found with their campaign, told, and put right', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  const empty = await conveyor.start(tenantId, campaignId);
+  await db.query(
+    sql('t')`update batch_counts set queued = queued + 2, failed = 1 where batch_id = ${batchId}`,
+  );
+  await db.query(sql('t')`delete from batch_counts where batch_id = ${empty}`);
+  const off = [
+    { campaignId, batchId, entity: 'failed', shown: 1, actual: 0 },
+    { campaignId, batchId, entity: 'queued', shown: 5, actual: 3 },
+    { campaignId, batchId: empty, entity: 'queued', shown: 0, actual: 3 },
+  ];
+  const prove = async (repair: boolean) => {
+    const proof = await reconcile(db.asWorker, { campaignIds: [campaignId], repair, budgetMs: 5_000 });
+    return proof.off.sort((a, b) => (`${a.batchId}${a.entity}` < `${b.batchId}${b.entity}` ? -1 : 1));
+  };
+  expect(await prove(false)).toEqual(off);
+  expect(await prove(true)).toEqual(off);
+  expect(await prove(true)).toEqual([]);
+  expect(await wrongCounts(db)).toEqual([]);
   await conveyor.close();
 });
 

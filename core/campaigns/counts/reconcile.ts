@@ -7,7 +7,17 @@ const queryCanceled = '57014';
 
 export interface Discrepancy {
   campaignId: string;
-  entity: 'companies' | 'contacts';
+  /** Of its rows, or of a batch's jobs: by state, and how often they were tried again. */
+  entity:
+    | 'companies'
+    | 'contacts'
+    | 'queued'
+    | 'processing'
+    | 'completed'
+    | 'failed'
+    | 'cancelled'
+    | 'retries';
+  batchId?: string;
   shown: number;
   actual: number;
 }
@@ -66,7 +76,7 @@ async function unproved(db: Db): Promise<string[]> {
   return rows.map((row) => row.id);
 }
 
-/** @returns what was wrong with the campaign's counts, or null when they could not be counted */
+/** @returns what was wrong with the counts of the campaign and of its batches, or null when they could not be counted */
 async function count(
   db: Db,
   id: string,
@@ -79,7 +89,8 @@ async function count(
         select pg_try_advisory_xact_lock(hashtextextended('aim.counts.reconcile', 0) # hashtextextended(${id}, 0)) as mine,
           set_config('statement_timeout', ${String(Math.max(1, Math.ceil(timeoutMs)))}, true)`);
       if (!lock?.mine) return null;
-      return tx.query<Discrepancy>(sql('counts.reconcile')`
+      const batches = await countBatches(tx, id, { repair });
+      const rows = await tx.query<Discrepancy>(sql('counts.reconcile')`
         with counted as materialized (
           select id, user_id, ${companiesCount} as shown_companies, ${contactsCount} as shown_contacts,
             (select count(*) from companies where campaign_id = campaigns.id) as companies,
@@ -96,11 +107,50 @@ async function count(
           values ('companies', shown_companies, companies), ('contacts', shown_contacts, contacts)
         ) each (entity, shown, actual)
         where shown <> actual`);
+      return [...rows, ...batches];
     });
   } catch (error) {
     if ((error as { code?: unknown }).code === queryCanceled) return null;
     throw error;
   }
+}
+
+function countBatches(tx: Db, campaignId: string, { repair }: { repair: boolean }): Promise<Discrepancy[]> {
+  return tx.query(sql('counts.reconcile_batches')`
+    with actual as (
+      select j.user_id, j.batch_id,
+        count(*) filter (where j.status = 'queued') as queued, count(*) filter (where j.status = 'processing') as processing,
+        count(*) filter (where j.status = 'completed') as completed, count(*) filter (where j.status = 'failed') as failed,
+        count(*) filter (where j.status = 'cancelled') as cancelled, sum(j.retry_count)::bigint as retries
+      from research_batches b join research_jobs j on j.batch_id = b.id
+      where b.campaign_id = ${campaignId} group by j.user_id, j.batch_id
+    ), shown as (
+      select c.user_id, c.batch_id, sum(c.queued)::bigint as queued, sum(c.processing)::bigint as processing,
+        sum(c.completed)::bigint as completed, sum(c.failed)::bigint as failed, sum(c.cancelled)::bigint as cancelled,
+        sum(c.retries)::bigint as retries
+      from research_batches b join batch_counts c on c.batch_id = b.id
+      where b.campaign_id = ${campaignId} group by c.user_id, c.batch_id
+    ), each as materialized (
+      select user_id, batch_id, entity, coalesce(shown_n, 0) as shown, coalesce(actual_n, 0) as actual
+      from actual full join shown using (user_id, batch_id)
+      cross join lateral (
+        values ('queued', shown.queued, actual.queued), ('processing', shown.processing, actual.processing),
+          ('completed', shown.completed, actual.completed), ('failed', shown.failed, actual.failed),
+          ('cancelled', shown.cancelled, actual.cancelled), ('retries', shown.retries, actual.retries)
+      ) both_ways (entity, shown_n, actual_n)
+      where coalesce(shown_n, 0) <> coalesce(actual_n, 0)
+    ), repaired as (
+      insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries)
+      select user_id, batch_id,
+        coalesce(sum(actual - shown) filter (where entity = 'queued'), 0),
+        coalesce(sum(actual - shown) filter (where entity = 'processing'), 0),
+        coalesce(sum(actual - shown) filter (where entity = 'completed'), 0),
+        coalesce(sum(actual - shown) filter (where entity = 'failed'), 0),
+        coalesce(sum(actual - shown) filter (where entity = 'cancelled'), 0),
+        coalesce(sum(actual - shown) filter (where entity = 'retries'), 0)
+      from each where ${repair} group by user_id, batch_id
+    )
+    select ${campaignId} as "campaignId", batch_id as "batchId", entity, shown, actual from each`);
 }
 
 /** Given up or not: the campaign goes to the end of the line, or nobody behind it would ever be counted. */
