@@ -738,6 +738,7 @@ CREATE INDEX research_batches_provider ON public.research_batches USING btree (p
 CREATE INDEX research_batches_resume_by ON public.research_batches USING btree (resume_by, id) WHERE ((resume_state = 'waiting'::text) AND (resume_by IS NOT NULL));
 CREATE INDEX research_batches_resume_due ON public.research_batches USING btree (resume_feed_at, id) WHERE (resume_state = 'due'::text);
 CREATE INDEX research_batches_tenant_page ON public.research_batches USING btree (user_id, created_at, id);
+CREATE INDEX research_batches_unexpanded ON public.research_batches USING btree (id) WHERE ((status = 'open'::text) AND expands_all AND (expanded_at IS NULL));
 alter table research_batches enable row level security;
 alter table research_batches force row level security;
 create policy definer on research_batches for all to aim_definer using (true) with check (true);
@@ -808,9 +809,9 @@ create policy definer on research_jobs for all to aim_definer using (true) with 
 create policy tenant_deletes on research_jobs for delete to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy tenant_inserts on research_jobs for insert to aim_api with check (((user_id = ( SELECT aim.tenant() AS tenant)) AND (EXISTS ( SELECT
    FROM research_batches b
-  WHERE ((b.id = research_jobs.batch_id) AND (b.campaign_id = research_jobs.campaign_id) AND (b.provider_id = research_jobs.provider_id)))) AND (EXISTS ( SELECT
+  WHERE ((b.id = research_jobs.batch_id) AND (NOT (b.campaign_id IS DISTINCT FROM research_jobs.campaign_id)) AND (NOT (b.provider_id IS DISTINCT FROM research_jobs.provider_id))))) AND (EXISTS ( SELECT
    FROM companies c
-  WHERE ((c.id = research_jobs.company_id) AND (c.campaign_id = research_jobs.campaign_id))))));
+  WHERE ((c.id = research_jobs.company_id) AND (NOT (c.campaign_id IS DISTINCT FROM research_jobs.campaign_id)))))));
 create policy tenant_reads on research_jobs for select to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy tenant_updates on research_jobs for update to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_jobs for all to aim_worker using (true) with check (true);
@@ -1049,6 +1050,8 @@ CREATE OR REPLACE FUNCTION aim.changed_since(tenant uuid, since xid8)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
 AS $function$
 begin
   return exists (select from changes where user_id = tenant and xid >= since);
@@ -1183,9 +1186,11 @@ CREATE OR REPLACE FUNCTION aim.company_renamed()
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 begin
-  update company_research r set search_vector = n.search_vector
-  from new_rows n join old_rows o on o.id = n.id
-  where (o.name, o.domain) is distinct from (n.name, n.domain) and r.company_id = n.id;
+  execute $sql$
+    update company_research r set search_vector = n.search_vector
+    from new_rows n join old_rows o on o.id = n.id
+    where (o.name, o.domain) is distinct from (n.name, n.domain) and r.company_id = n.id
+  $sql$;
   return null;
 end
 $function$
@@ -1228,8 +1233,12 @@ CREATE OR REPLACE FUNCTION aim.contacts_by_email(tenant uuid, campaign uuid, key
 AS $function$
 begin
   perform aim.search_guard(tenant);
-  return query select lower(c.email), c.id from contacts c
-    where c.campaign_id = campaign and c.user_id = tenant and c.email is not null and lower(c.email) = any(keys);
+  return query select wanted.address, c.id from (select distinct unnest(keys) as address) wanted
+    cross join lateral (
+      select found.id, found.user_id from contacts found
+      where found.campaign_id = campaign and found.email is not null and lower(found.email) = wanted.address limit 1
+    ) c
+    where c.user_id = tenant;
 end
 $function$
 ;
@@ -1784,14 +1793,16 @@ begin
       where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
       group by n.user_id, n.campaign_id, n.part;
     when 'UPDATE' then
-      insert into changes (user_id, campaign_id, entity, op, ids)
-      select n.user_id, n.campaign_id, tg_argv[0], 'update', array_agg(n.id)
-      from (
-        select a.user_id, a.campaign_id, a.id, (row_number() over (partition by a.campaign_id) - 1) / 1000 as part
-        from after a join before b on b.id = a.id where a.version <> b.version
-      ) n
-      where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
-      group by n.user_id, n.campaign_id, n.part;
+      execute $sql$
+        insert into changes (user_id, campaign_id, entity, op, ids)
+        select n.user_id, n.campaign_id, $1, 'update', array_agg(n.id)
+        from (
+          select a.user_id, a.campaign_id, a.id, (row_number() over (partition by a.campaign_id) - 1) / 1000 as part
+          from after a join before b on b.id = a.id where a.version <> b.version
+        ) n
+        where exists (select from campaigns c where c.id = n.campaign_id and not c.archived and c.deleted_at is null)
+        group by n.user_id, n.campaign_id, n.part
+      $sql$ using tg_argv[0];
     when 'DELETE' then
       insert into changes (user_id, campaign_id, entity, op, ids)
       select n.user_id, n.campaign_id, tg_argv[0], 'delete', array_agg(n.id)
@@ -1830,21 +1841,23 @@ begin
         and not exists (select from before where status in ('completed', 'failed', 'cancelled')) then
         return null;
       end if;
-      insert into changes (user_id, campaign_id, entity, op, ids)
-      select g.user_id, g.campaign_id, tg_argv[0], g.status, g.ids
-      from (
-        select n.user_id, n.campaign_id, n.status, array_agg(n.id) as ids
+      execute $sql$
+        insert into changes (user_id, campaign_id, entity, op, ids)
+        select g.user_id, g.campaign_id, $1, g.status, g.ids
         from (
-          select a.user_id, a.campaign_id, a.status, a.id, (row_number() over () - 1) / 1000 as part
-          from after a join before b on b.id = a.id
-          where a.status <> b.status and (
-            a.status in ('completed', 'failed', 'cancelled')
-            or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
-          )
-        ) n
-        group by n.user_id, n.campaign_id, n.status, n.part
-      ) g
-      where exists (select from campaigns c where c.id = g.campaign_id and not c.archived and c.deleted_at is null);
+          select n.user_id, n.campaign_id, n.status, array_agg(n.id) as ids
+          from (
+            select a.user_id, a.campaign_id, a.status, a.id, (row_number() over () - 1) / 1000 as part
+            from after a join before b on b.id = a.id
+            where a.status <> b.status and (
+              a.status in ('completed', 'failed', 'cancelled')
+              or (a.status = 'queued' and b.status in ('completed', 'failed', 'cancelled'))
+            )
+          ) n
+          group by n.user_id, n.campaign_id, n.status, n.part
+        ) g
+        where exists (select from campaigns c where c.id = g.campaign_id and not c.archived and c.deleted_at is null)
+      $sql$ using tg_argv[0];
     when 'DELETE' then
       insert into changes (user_id, campaign_id, entity, op, ids)
       select g.user_id, g.campaign_id, tg_argv[0], 'delete', g.ids

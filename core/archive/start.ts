@@ -72,7 +72,7 @@ async function checkOpen(tx: Db, campaignId: string): Promise<void> {
     select count(*) filter (where b.status = 'open') as batches,
       count(*) filter (where b.status <> 'open' and b.resume_state = 'due') as due,
       coalesce(sum((
-        select count(*) from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
+        select sum(n.queued + n.processing) from batch_counts n where n.batch_id = b.id
       )), 0)::bigint as jobs
     from research_batches b where b.campaign_id = ${campaignId}`);
   if (!open || open.jobs + open.batches + open.due === 0) return;
@@ -108,12 +108,15 @@ async function cancelAll(db: Db, tenantId: string, campaignId: string): Promise<
   for (let chunk = jobsPerChunk; chunk === jobsPerChunk; ) {
     const cancelled = await db.query(sql('archive.cancel_jobs')`
       with open as (
-        select j.id from research_batches b
+        -- Batch by batch, each through the index that has its open jobs together: no chunk sorts all that are left.
+        select j.id
+        from (
+          select id from research_batches where campaign_id = ${campaignId} and user_id = ${tenantId} offset 0
+        ) b
         cross join lateral (
           select id from research_jobs
-          where batch_id = b.id and status in ('queued', 'processing') order by id limit ${jobsPerChunk}
+          where batch_id = b.id and status in ('queued', 'processing') order by status, company_id limit ${jobsPerChunk}
         ) j
-        where b.campaign_id = ${campaignId} and b.user_id = ${tenantId}
         limit ${jobsPerChunk}
       ), held as (
         select id from research_jobs where id in (select id from open) and status in ('queued', 'processing')

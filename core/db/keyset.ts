@@ -3,7 +3,7 @@ import { cursorScope, decodeCursor, encodeCursor } from '../contract/cursor.ts';
 import type { Page, PageRequest } from '../contract/page.ts';
 import type { Db } from './connect.ts';
 import { created, type Sort } from './sorts.ts';
-import { type Fragment, sql } from './sql.ts';
+import { type Fragment, sql, walking } from './sql.ts';
 
 /** A Lambda answers 6 MB at most; what does not fit is on the next page. */
 export const maxPageBytes = 5_000_000;
@@ -144,9 +144,9 @@ function ranged(
   where: Fragment,
   limit: number,
 ) {
-  return sql(`page.${name}`)`
+  return walking(sql(`page.${name}`)`
     select ${columns}, ${sort.text(sort.key)} as "sortKey" from ${table} where ${where}
-    order by ${by(sort.key, order, sort.isUnique)} limit ${limit}`;
+    order by ${by(sort.key, order, sort.isUnique)} limit ${limit}`);
 }
 
 /** The last row that may be looked at comes along, wanted or not: the next page begins behind it. */
@@ -162,7 +162,7 @@ function checked(
 ) {
   const all = checks.reduce((conditions, check) => sql.fragment`${conditions} and ${check}`);
   const inOrder = by(sort.key, order, sort.isUnique);
-  return sql(`page.checked.${name}`)`
+  return walking(sql(`page.checked.${name}`)`
     select ${columns}, ${sort.text(sql.fragment`sort_key`)} as "sortKey", wanted, examined from (
       select ${table}.*, ${sort.key} as sort_key, coalesce(${all}, false) as wanted,
         row_number() over (order by ${inOrder}) as examined
@@ -170,5 +170,5 @@ function checked(
       order by ${inOrder} limit ${budget}
     ) ${table}
     where wanted or examined = ${budget}
-    order by ${by(sql.fragment`sort_key`, order, sort.isUnique)} limit ${limit}`;
+    order by ${by(sql.fragment`sort_key`, order, sort.isUnique)} limit ${limit}`);
 }

@@ -3,6 +3,8 @@ export interface Statement {
   statement: string;
   text: string;
   values: unknown[];
+  /** It walks an index that has its order, whatever the planner thinks of the rows: see `walking`. */
+  walks?: boolean;
 }
 
 /** A piece of SQL with its own parameters, to be nested in a statement. */
@@ -51,3 +53,9 @@ sql.identifier = (field: string): Fragment => {
 
 /** Nothing at all, for a condition that does not apply. */
 sql.empty = new Fragment([''], []);
+
+/**
+ * For a page of a list: each has an index with its order. Of a campaign or tenant that the statistics do not know yet,
+ * the planner would gather all rows and sort them, for every page.
+ */
+export const walking = (statement: Statement): Statement => ({ ...statement, walks: true });

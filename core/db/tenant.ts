@@ -26,6 +26,9 @@ const Query = pg.Query as unknown as new (
   callback: (error: Error | undefined, result: pg.QueryResult) => void,
 ) => pg.Submittable & Hooks;
 
+const bindOnly = "select /* tenant.bind */ set_config('request.jwt.claim.sub', $1, true)";
+const bindWalking = `${bindOnly}, set_config('enable_sort', 'off', true), set_config('enable_bitmapscan', 'off', true)`;
+
 /**
  * One statement as one tenant in one round trip: the binding goes ahead of it in the same group of messages, up to one
  * Sync, which Postgres runs as one transaction. It commits when both succeed; after an error the server itself skips to
@@ -33,15 +36,17 @@ const Query = pg.Query as unknown as new (
  */
 class BoundQuery extends Query {
   private readonly tenantId: string;
+  private readonly walks: boolean;
   private bound = false;
 
   constructor(
     tenantId: string,
-    { text, values }: Statement,
+    { text, values, walks = false }: Statement,
     done: (error: Error | undefined, result: pg.QueryResult) => void,
   ) {
     super({ text, values }, done);
     this.tenantId = tenantId;
+    this.walks = walks;
   }
 
   override requiresPreparation(): boolean {
@@ -49,7 +54,7 @@ class BoundQuery extends Query {
   }
 
   override prepare(connection: pg.Connection): void {
-    const bind = "select /* tenant.bind */ set_config('request.jwt.claim.sub', $1, true)";
+    const bind = this.walks ? bindWalking : bindOnly;
     connection.parse({ name: '', text: bind, types: [] }, true);
     connection.bind({ values: [this.tenantId] }, true);
     connection.execute(null, true);

@@ -6,6 +6,16 @@ import type { Log } from './queue.ts';
 
 const companiesPerChunk = 10_000;
 
+/**
+ * Whether batch `b` has no open job. Its counts say so, in one look; where they say none, the jobs themselves are asked,
+ * for an end is for good. As a sub-select that is no EXISTS, which a plan might answer by reading all open jobs there are.
+ */
+export const hasNoOpenJob = sql.fragment`case
+  when (select coalesce(sum(n.queued + n.processing), 0) from batch_counts n where n.batch_id = b.id) > 0 then false
+  else (
+    select true from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing') limit 1
+  ) is null end`;
+
 export interface EndedBatch {
   id: string;
   user_id: string;
@@ -31,9 +41,7 @@ export async function endBatches(
       select b.id from research_batches b
       where b.id = any(${[...new Set(batchIds)]}::uuid[])
         and b.status = 'open' and b.sealed_at is not null and b.expanded_at is not null
-        and not exists (
-          select from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
-        )
+        and ${hasNoOpenJob}
       order by b.id for update of b
     )
     update research_batches b

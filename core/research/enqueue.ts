@@ -1,3 +1,4 @@
+import { byKey } from '../companies/by-key.ts';
 import { normaliseDomain } from '../companies/domain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
@@ -148,11 +149,12 @@ async function findCompanies(
   const found = await tx.query<{ key: string; id: string }>(
     field === 'companyIds'
       ? sql('enqueue.companies_by_id')`
-          select id::text as key, id from companies
-          where id = any(${distinct}::uuid[]) and campaign_id = ${campaignId} and user_id = ${tenantId}`
+          with named as materialized (
+            select id, campaign_id, user_id from companies where id = any(${distinct}::uuid[])
+          )
+          select id::text as key, id from named where campaign_id = ${campaignId} and user_id = ${tenantId}`
       : sql('enqueue.companies_by_domain')`
-          select natural_key as key, id from companies
-          where campaign_id = ${campaignId} and natural_key = any(${distinct}::text[]) and user_id = ${tenantId}`,
+          select c.natural_key as key, c.id from ${byKey(campaignId, distinct)} c where c.user_id = ${tenantId}`,
   );
   const idOf = new Map(found.map((row) => [row.key, row.id]));
   const companyIds = new Set<string>();

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { endBatches, expand } from './batches.ts';
+import { endBatches, expand, hasNoOpenJob } from './batches.ts';
 
 const rowsPerChunk = 1_000;
 const expandMs = 2_000;
@@ -13,12 +13,16 @@ const lastId = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 export async function failOverdue(db: Db): Promise<number> {
   const rows = await db.query<{ batch_id: string }>(sql('sweep.overdue')`
     with overdue as (
-      select j.id from research_batches b
-      join research_jobs j on j.batch_id = b.id and j.status in ('queued', 'processing')
-      where b.status = 'open' and b.deadline < now()
-      order by b.deadline, b.id
+      -- Batch by batch, each through the index that has its open jobs together: no chunk sorts all that are left.
+      select j.id
+      from (
+        select id from research_batches where status = 'open' and deadline < now() order by deadline, id offset 0
+      ) b
+      cross join lateral (
+        select id from research_jobs where batch_id = b.id and status in ('queued', 'processing')
+        order by status, company_id limit ${rowsPerChunk} for update skip locked
+      ) j
       limit ${rowsPerChunk}
-      for update of j skip locked
     )
     update research_jobs j
     set status = 'failed', error_code = 'deadline_exceeded', error_message = 'the batch is past its deadline',
@@ -86,9 +90,7 @@ async function endMissedBetween(
   let ended = 0;
   while (hasTime()) {
     const page = await db.query<Place & { missed: boolean }>(sql('sweep.missed')`
-      select b.id, b.deadline, b.sealed_at is not null and b.expanded_at is not null and not exists (
-          select from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing')
-        ) as missed
+      select b.id, b.deadline, b.sealed_at is not null and b.expanded_at is not null and ${hasNoOpenJob} as missed
       from research_batches b
       where b.status = 'open' and (b.deadline, b.id) > (${after.deadline}::timestamptz, ${after.id}::uuid)
         and (b.deadline, b.id) <= (
