@@ -116,19 +116,14 @@ alter policy tenant_inserts on research_jobs with check (
     and c.campaign_id is not distinct from research_jobs.campaign_id)
 );
 
--- One look into the index for each address: for many at once the planner would read the whole campaign.
-create or replace function aim.contacts_by_email(tenant uuid, campaign uuid, keys text[]) returns table (key text, id uuid)
-  language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp as $body$
-begin
-  perform aim.search_guard(tenant);
-  return query select wanted.address, c.id from (select distinct unnest(keys) as address) wanted
-    cross join lateral (
-      select found.id, found.user_id from contacts found
-      where found.campaign_id = campaign and found.email is not null and lower(found.email) = wanted.address limit 1
-    ) c
-    where c.user_id = tenant;
-end
-$body$;
+-- Statistics of a large table are made anew once a hundredth of it has changed, not a tenth: until then the planner takes
+-- a campaign that was just imported for an empty one.
+alter table companies set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
+alter table contacts set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
+alter table company_research set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
+alter table prospect_research set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
+alter table research_batches set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
+alter table research_jobs set (autovacuum_analyze_scale_factor = 0.01, autovacuum_analyze_threshold = 1000);
 
 -- Down Migration
 
@@ -232,11 +227,9 @@ alter policy tenant_inserts on research_jobs with check (
     and b.provider_id = research_jobs.provider_id)
   and exists (select from companies c where c.id = company_id and c.campaign_id = research_jobs.campaign_id)
 );
-create or replace function aim.contacts_by_email(tenant uuid, campaign uuid, keys text[]) returns table (key text, id uuid)
-  language plpgsql stable security definer set search_path = pg_catalog, public, pg_temp as $body$
-begin
-  perform aim.search_guard(tenant);
-  return query select lower(c.email), c.id from contacts c
-    where c.campaign_id = campaign and c.user_id = tenant and c.email is not null and lower(c.email) = any(keys);
-end
-$body$;
+alter table companies reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+alter table contacts reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+alter table company_research reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+alter table prospect_research reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+alter table research_batches reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);
+alter table research_jobs reset (autovacuum_analyze_scale_factor, autovacuum_analyze_threshold);

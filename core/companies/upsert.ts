@@ -5,7 +5,6 @@ import { fieldErrors } from '../contract/field-errors.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { FieldError } from '../errors.ts';
-import { byKey } from './by-key.ts';
 import { naturalKey, normaliseDomain } from './domain.ts';
 
 interface ParsedRow {
@@ -115,7 +114,7 @@ async function write(tx: Db, tenantId: string, campaignId: string, rows: ParsedR
   const seen = new Set(changed.map((row) => row.key));
   const rest = rows.map((row) => row.key).filter((key) => !seen.has(key));
   const unchanged = await tx.query<Written>(sql('companies.unchanged')`
-    select c.natural_key as key, c.id, 'unchanged' as status
-    from ${byKey(campaignId, rest)} c where c.user_id = ${tenantId}`);
+    select natural_key as key, id, 'unchanged' as status from companies
+    where campaign_id = ${campaignId} and natural_key = any(${rest}::text[]) and user_id = ${tenantId}`);
   return [...changed, ...unchanged];
 }

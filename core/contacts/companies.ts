@@ -1,4 +1,3 @@
-import { byKey } from '../companies/by-key.ts';
 import { naturalKey, normaliseDomain } from '../companies/domain.ts';
 import type { ContactRow } from '../contract/contacts.ts';
 import type { Db } from '../db/connect.ts';
@@ -29,18 +28,10 @@ export async function findCompanies(
   const idOfKey = new Map<string, string>();
   if (ids.size + keys.size > 0) {
     const found = await tx.query<{ id: string; key: string }>(sql('contacts.companies')`
-      select c.id, c.natural_key as key
-      from (
-        select unnest(${[...ids]}::uuid[]) as id
-        union
-        select id from ${byKey(campaignId, [...keys])} named
-        order by id
-      ) wanted
-      cross join lateral (
-        select id, natural_key, user_id from companies
-        where id = wanted.id and campaign_id = ${campaignId} for key share
-      ) c
-      where c.user_id = ${tenantId}`);
+      select id, natural_key as key from companies
+      where campaign_id = ${campaignId} and user_id = ${tenantId}
+        and (id = any(${[...ids]}::uuid[]) or natural_key = any(${[...keys]}::text[]))
+      order by id for key share`);
     for (const { id, key } of found) {
       known.add(id);
       idOfKey.set(key, id);

@@ -1,4 +1,3 @@
-import { byKey } from '../companies/by-key.ts';
 import { normaliseDomain } from '../companies/domain.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
@@ -154,7 +153,8 @@ async function findCompanies(
           )
           select id::text as key, id from named where campaign_id = ${campaignId} and user_id = ${tenantId}`
       : sql('enqueue.companies_by_domain')`
-          select c.natural_key as key, c.id from ${byKey(campaignId, distinct)} c where c.user_id = ${tenantId}`,
+          select natural_key as key, id from companies
+          where campaign_id = ${campaignId} and natural_key = any(${distinct}::text[]) and user_id = ${tenantId}`,
   );
   const idOf = new Map(found.map((row) => [row.key, row.id]));
   const companyIds = new Set<string>();
