@@ -31,8 +31,8 @@ beforeAll(async () => {
       text: `alter table ${table} set (autovacuum_enabled = off)`,
       values: [],
     });
-  for (let n = 0; n < 40; n++) {
-    const known = await aWorld(db, { companies: 100 });
+  for (let n = 0; n < 200; n++) {
+    const known = await aWorld(db, { companies: 20 });
     await db.query(sql('t')`insert into contacts (user_id, campaign_id, company_id, full_name, email)
       select ${known.tenantId}, ${known.campaignId}, id, 'P', id || '@known.example' from unnest(${known.companyIds}::uuid[]) id`);
     await db.query(sql('t')`
@@ -124,23 +124,23 @@ test.each([
   [
     'jobs of a batch',
     'page.jobs',
-    (deps: { db: Db }) => listJobs(deps, tenantId, JobQuery.parse({ batchId, limit: 50 })),
+    (deps: { db: Db }) => listJobs(deps, tenantId, JobQuery.parse({ batchId, limit: 500 })),
   ],
   [
     'companies of a tenant, by change',
     'page.companies',
-    (deps: { db: Db }) => listCompanies(deps, tenantId, CompanyQuery.parse({ sort: 'updated', limit: 50 })),
+    (deps: { db: Db }) => listCompanies(deps, tenantId, CompanyQuery.parse({ sort: 'updated', limit: 500 })),
   ],
   [
     'contacts of a campaign',
     'page.contacts',
-    (deps: { db: Db }) => listContacts(deps, tenantId, ContactQuery.parse({ campaignId, limit: 50 })),
+    (deps: { db: Db }) => listContacts(deps, tenantId, ContactQuery.parse({ campaignId, limit: 500 })),
   ],
 ])('a page of %s reads a page', async (_of, name, list) => {
   const reads = new Map<string, Reads[]>();
   const page = await list({ db: asApi(reads) });
-  expect(page.data).toHaveLength(50);
-  expect(rowsOf(reads, name)).toBeLessThan(200);
+  expect(page.data).toHaveLength(500);
+  expect(rowsOf(reads, name)).toBeLessThan(1_500);
 });
 
 test('companies are dispatched without a look at all batches of their provider', async () => {
