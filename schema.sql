@@ -1233,12 +1233,8 @@ CREATE OR REPLACE FUNCTION aim.contacts_by_email(tenant uuid, campaign uuid, key
 AS $function$
 begin
   perform aim.search_guard(tenant);
-  return query select wanted.address, c.id from (select distinct unnest(keys) as address) wanted
-    cross join lateral (
-      select found.id, found.user_id from contacts found
-      where found.campaign_id = campaign and found.email is not null and lower(found.email) = wanted.address limit 1
-    ) c
-    where c.user_id = tenant;
+  return query select lower(c.email), c.id from contacts c
+    where c.campaign_id = campaign and c.user_id = tenant and c.email is not null and lower(c.email) = any(keys);
 end
 $function$
 ;
