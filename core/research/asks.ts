@@ -1,6 +1,5 @@
 export interface Provider {
   id: string;
-  user_id: string;
   url: string;
   secret: string;
   batch_size: number;

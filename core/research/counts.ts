@@ -1,4 +1,5 @@
 import type { Db } from '../db/connect.ts';
+import { type FoldedChunk, foldInChunks } from '../db/fold.ts';
 import { sql } from '../db/sql.ts';
 
 const rowsPerChunk = 5_000;
@@ -32,19 +33,11 @@ export async function countJobs(db: Db, batchIds: string[]): Promise<Map<string,
  * holds it skips, until the next time, as the fold of campaigns does.
  * @returns how many rows are gone; 0 as well while another fold is running
  */
-export async function foldBatchCounts(db: Db, { budgetMs }: { budgetMs: number }): Promise<number> {
-  const until = Date.now() + budgetMs;
-  let folded = 0;
-  // Carried forward, so that a chunk does not walk the dead rows of the one before.
-  for (let after: number | null = 0; after !== null; ) {
-    const chunk = await foldChunk(db, after);
-    folded += chunk.folded;
-    after = Date.now() < until ? chunk.next : null;
-  }
-  return folded;
+export function foldBatchCounts(db: Db, budget: { budgetMs: number }): Promise<number> {
+  return foldInChunks((after) => foldChunk(db, after), budget);
 }
 
-function foldChunk(db: Db, after: number): Promise<{ folded: number; next: number | null }> {
+function foldChunk(db: Db, after: number): Promise<FoldedChunk> {
   return db.transaction(async (tx) => {
     // Nobody else takes rows away, but for the deletion of a batch; two folds would take the same.
     const [lock] = await tx.query<{ mine: boolean }>(sql('batches.fold_alone')`

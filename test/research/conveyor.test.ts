@@ -6,7 +6,6 @@ import { dispatch } from '../../core/research/dispatch.ts';
 import { feed } from '../../core/research/feed.ts';
 import { settle } from '../../core/research/settle.ts';
 import { sweep } from '../../core/research/sweep.ts';
-import { untilBlocked } from '../support/blocked.ts';
 import { aConveyor, countOf, jobsOf } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aProvider, aTenant, aWorld } from '../support/factories.ts';
@@ -46,30 +45,6 @@ test('companies are asked in batches, signed, and end with research and prospect
     'test.count',
   )`select count(*) from prospect_research where campaign_id = ${run.campaignId}`;
   expect(await countOf(db, prospects)).toBe(25);
-  await run.close();
-});
-
-test('research of a company that is renamed while its result is written is found by the new name', async () => {
-  const run = await aRun(accept, { companies: 1 });
-  await run.conveyor.drain();
-  const [job] = await run.jobs();
-  const companyId = run.companyIds[0] ?? '';
-  let settling: Promise<unknown> | undefined;
-  await db.transaction(async (tx) => {
-    await tx.query(sql('t')`select from research_jobs where id = ${job?.id} for update`);
-    settling = settle(db.asWorker, [
-      { jobId: job?.id ?? '', attemptId: job?.attempt_id ?? '', type: 'completed', summary: 'late' },
-    ]);
-    await untilBlocked(db);
-    await tx.query(sql('t')`update companies set name = 'Renamed Ltd' where id = ${companyId}`);
-  });
-  expect(await settling).toHaveLength(1);
-  const found = sql(
-    'test.count',
-  )`select count(*) from company_research r join companies c on c.id = r.company_id
-    where r.company_id = ${companyId} and r.search_vector = c.search_vector
-      and r.search_vector @@ to_tsquery('simple', 'renamed')`;
-  expect(await countOf(db, found)).toBe(1);
   await run.close();
 });
 

@@ -1,4 +1,5 @@
 import type { Db } from '../../db/connect.ts';
+import { type FoldedChunk, foldInChunks } from '../../db/fold.ts';
 import { sql } from '../../db/sql.ts';
 
 const deltasPerChunk = 5_000;
@@ -9,19 +10,11 @@ const deltasPerChunk = 5_000;
  * what another holds it skips, until the next time. Neither version nor time of a campaign is raised.
  * @returns how many deltas are gone; 0 as well while another fold is running
  */
-export async function fold(db: Db, { budgetMs }: { budgetMs: number }): Promise<number> {
-  const until = Date.now() + budgetMs;
-  let folded = 0;
-  // Carried forward, so that a chunk neither walks the dead rows of the one before nor sticks at a campaign in use.
-  for (let after: number | null = 0; after !== null; ) {
-    const chunk = await foldChunk(db, after);
-    folded += chunk.folded;
-    after = Date.now() < until ? chunk.next : null;
-  }
-  return folded;
+export function fold(db: Db, budget: { budgetMs: number }): Promise<number> {
+  return foldInChunks((after) => foldChunk(db, after), budget);
 }
 
-function foldChunk(db: Db, after: number): Promise<{ folded: number; next: number | null }> {
+function foldChunk(db: Db, after: number): Promise<FoldedChunk> {
   return db.transaction(async (tx) => {
     // Two folds would only skip each other's rows.
     const [lock] = await tx.query<{ mine: boolean }>(sql('counts.fold_alone')`
