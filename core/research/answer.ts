@@ -1,5 +1,5 @@
-import { BodyTooLarge, BodyUnreadable } from '../http/body.ts';
 import { httpDateMs } from '../http/date.ts';
+import { BodyTooLarge, BodyUnreadable } from '../http/post.ts';
 import { type RateLimit, readRateLimit } from '../http/rate-limit.ts';
 import { retryAfterMs } from './retry-after.ts';
 

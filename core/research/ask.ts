@@ -1,16 +1,12 @@
 import { Webhook } from 'standardwebhooks';
-import { type Dispatcher, request } from 'undici';
-import { readBody } from '../http/body.ts';
+import type { Dispatcher } from 'undici';
 import { maxExchangeMs } from '../http/guard.ts';
+import { post } from '../http/post.ts';
 import type { RateLimit } from '../http/rate-limit.ts';
-import { within } from '../http/within.ts';
-import { type Headers, type Reading, readFailure, readHead, readSuccess } from './answer.ts';
+import { type Reading, readFailure, readHead, readSuccess } from './answer.ts';
 import type { Ask } from './asks.ts';
 
 const maxAnswerBytes = 8 * 1024 * 1024;
-/** Of an answer that is not a 2xx, whose body says nothing to us, at most so much is read to keep the connection. */
-const maxIgnoredBytes = 64 * 1024;
-const maxIgnoredMs = 5_000;
 
 type Reply = Reading & {
   httpStatus?: number;
@@ -29,25 +25,18 @@ export async function askProvider(
   ask: Ask,
 ): Promise<Answer> {
   const startedAt = deps.clock();
-  const timeoutMs = Math.min(ask.provider.timeout_ms, maxExchangeMs);
-  try {
-    const answer = await within(timeoutMs, (signal) => exchange(deps, ask, signal));
-    return { ...answer, latencyMs: deps.clock() - startedAt };
-  } catch (error) {
-    return { ...readFailure(error), latencyMs: deps.clock() - startedAt };
-  }
+  const reply = await exchange(deps, ask).catch((error): Reply => readFailure(error));
+  return { ...reply, latencyMs: deps.clock() - startedAt };
 }
 
 async function exchange(
   deps: { http: Dispatcher; publicUrl: string; clock: () => number },
   ask: Ask,
-  signal: AbortSignal,
 ): Promise<Reply> {
   const body = bodyOf(ask, deps.publicUrl);
   const sentAt = new Date(deps.clock());
-  const response = await request(ask.provider.url, {
-    dispatcher: deps.http,
-    method: 'POST',
+  const { status, headers, text, error } = await post(deps.http, {
+    url: ask.provider.url,
     headers: {
       'content-type': 'application/json',
       accept: 'application/json',
@@ -58,24 +47,15 @@ async function exchange(
       'webhook-signature': new Webhook(ask.provider.secret).sign(ask.id, sentAt, body),
     },
     body,
-    signal,
+    timeoutMs: Math.min(ask.provider.timeout_ms, maxExchangeMs),
+    maxBytes: maxAnswerBytes,
   });
-  const httpStatus = response.statusCode;
-  const headers: Headers = response.headers;
-  const { reading, ...head } = readHead(httpStatus, headers, deps.clock());
-  if (reading) {
-    // Not waited for: whoever says no need not be heard out.
-    response.body
-      .dump({ limit: maxIgnoredBytes, signal: AbortSignal.timeout(maxIgnoredMs) })
-      .catch(() => undefined);
-    return { httpStatus, ...head, ...reading };
-  }
-  try {
-    const text = await readBody(response.body, headers, { maxBytes: maxAnswerBytes });
-    return { httpStatus, ...head, ...readSuccess(text) };
-  } catch (error) {
-    return { httpStatus, ...head, ...readFailure(error) };
-  }
+  const { reading, ...head } = readHead(status, headers, deps.clock());
+  return {
+    httpStatus: status,
+    ...head,
+    ...(reading ?? (text === undefined ? readFailure(error) : readSuccess(text))),
+  };
 }
 
 function bodyOf(ask: Ask, publicUrl: string): string {

@@ -1,14 +1,11 @@
-import { type Dispatcher, request } from 'undici';
-import { within } from '../http/within.ts';
+import type { Dispatcher } from 'undici';
+import { post } from '../http/post.ts';
 import { readFailure } from '../research/answer.ts';
 import type { JobCounts } from '../research/counts.ts';
 import type { ClaimedResume } from './claim.ts';
 
 /** The whole exchange, from the name's look-up on. */
 export const exchangeMs = 10_000;
-/** What is answered says nothing to us; so much is read to keep the connection, and then it is cut. */
-const maxIgnoredBytes = 64 * 1024;
-const maxIgnoredMs = 1_000;
 
 /** `error` holds a code and why, and nothing of the URL, the body or the headers. */
 export type Reply =
@@ -27,26 +24,19 @@ export async function postResume(
   counts: JobCounts | undefined,
 ): Promise<Reply> {
   try {
-    return await within(exchangeMs, async (signal) => {
-      const response = await request(resume.url, {
-        dispatcher: http,
-        method: 'POST',
-        headers: {
-          'content-type': 'application/json',
-          'user-agent': 'aim-for-leads',
-          // The same at each try, so that a receiver can tell a repeat.
-          'webhook-id': resume.id,
-        },
-        body: JSON.stringify(bodyOf(resume, counts)),
-        signal,
-      });
-      response.body
-        .dump({ limit: maxIgnoredBytes, signal: AbortSignal.timeout(maxIgnoredMs) })
-        .catch(() => undefined);
-      const status = response.statusCode;
-      if (status >= 200 && status < 300) return { type: 'taken' };
-      return { type: 'failed', status, error: `http_${status}: ${meaningOf(status)}` };
+    const { status } = await post(http, {
+      url: resume.url,
+      headers: {
+        'content-type': 'application/json',
+        'user-agent': 'aim-for-leads',
+        // The same at each try, so that a receiver can tell a repeat.
+        'webhook-id': resume.id,
+      },
+      body: JSON.stringify(bodyOf(resume, counts)),
+      timeoutMs: exchangeMs,
     });
+    if (status >= 200 && status < 300) return { type: 'taken' };
+    return { type: 'failed', status, error: `http_${status}: ${meaningOf(status)}` };
   } catch (error) {
     const reading = readFailure(error);
     if (!('errorCode' in reading)) throw error;

@@ -41,10 +41,9 @@ describe('the job fails, because another attempt would end the same, when the pr
     ['says so', endless({ 'content-length': `${10 * 1024 * mebibyte}` })],
     ['does not say so', endless(chunked, chunk)],
     ['packs it', endless({ ...chunked, 'content-encoding': 'gzip' }, chunk)],
-  ])('sends 10 GB and %s: it is cut early', async (name, respond) => {
+  ])('sends 10 GB and %s: it is cut early', async (_, respond) => {
     const run = await once(respond, { timeoutMs: 30_000 });
-    // What is random is no gzip, which shows in its first bytes.
-    expect(run.job).toMatchObject(name === 'packs it' ? { code: 'invalid_answer' } : tooLarge);
+    expect(run.job).toMatchObject(tooLarge);
     await allClosed(run.remote);
     expect(run.remote.bytesWritten()).toBeLessThan(40 * mebibyte); // The cap, and what the kernel holds.
     await run.close();
