@@ -1,10 +1,12 @@
 import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
-import { Pool } from 'undici';
+import { guardedAgent } from '../../core/http/guard.ts';
+import { askProvider } from '../../core/research/ask.ts';
 import { root } from '../../local/stack/paths.ts';
 import { freePort } from '../../local/stack/ports.ts';
 import type { Scene } from './ours.ts';
@@ -55,28 +57,27 @@ function* inParts(companies: Company[], size: number): Generator<Company[]> {
   for (let from = 0; from < companies.length; from += size) yield companies.slice(from, from + size);
 }
 
-/** What all peers share: the POST, and the very row that our engine stores, indexes and triggers included. */
+/** What all peers share: the POST, which is our engine's own, and the very row that it stores, indexes and triggers included. */
 function results(databaseUrl: string) {
   const pool = new pg.Pool({ connectionString: databaseUrl, max: connections });
   pool.on('error', () => undefined);
-  let client: Pool | undefined;
+  const http = guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 50 });
+  const deps = { http, publicUrl: 'http://127.0.0.1:1', clock: Date.now };
+  const secret = `whsec_${randomBytes(24).toString('base64')}`;
+  const health = { circuit: 'closed', failed_asks: 0, watched: false } as const;
   return {
     pool,
     async post(url: string, companies: Company[]): Promise<unknown[]> {
-      client ??= new Pool(new URL(url).origin, { connections: 50 });
-      const requests = companies.map((each) => ({
-        jobId: each.id,
-        attemptId: each.id,
-        kind: 'company',
-        company: each,
-      }));
-      const { body } = await client.request({
-        path: '/',
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ type: 'research.requested', requests }),
+      const answer = await askProvider(deps, {
+        id: randomUUID(),
+        provider: { id: url, url, secret, batch_size: companies.length, timeout_ms: 30_000, ...health },
+        jobs: companies.map((company) => ({
+          ...{ id: company.id, attempt_id: company.id, batch_id: company.id },
+          ...{ provider_id: url, ask_id: url, kind: 'company', company: { ...company, attributes: {} } },
+        })),
       });
-      return ((await body.json()) as { results: unknown[] }).results;
+      if (answer.type !== 'answered') throw new Error(`the provider's answer: ${answer.type}`);
+      return answer.results;
     },
     store: (rows: unknown[], scene: Scene) =>
       pool.query(
@@ -95,7 +96,7 @@ function results(databaseUrl: string) {
       return rows[0].count;
     },
     async close() {
-      await client?.close();
+      await http.close();
       await pool.end();
     },
   };
