@@ -1045,6 +1045,24 @@ $function$
 ;
 alter function aim.authenticate(bytea) owner to aim_definer;
 
+CREATE OR REPLACE FUNCTION aim.campaign_is_whole(tenant uuid, campaign uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+AS $function$
+declare
+  is_archived boolean;
+begin
+  select c.archived into is_archived from public.campaigns c
+  where c.id = campaign and c.user_id = tenant and c.deleted_at is null;
+  if is_archived then
+    raise exception 'campaign % is archived; read its rows under /v1/archives, or restore it', campaign
+      using errcode = 'AIM02';
+  end if;
+  return is_archived is not null;
+end
+$function$;
+
 CREATE OR REPLACE FUNCTION aim.changed_since(tenant uuid, since xid8)
  RETURNS boolean
  LANGUAGE plpgsql

@@ -10,19 +10,27 @@ export function ofTenant(tenantId: string): Fragment {
   return sql.fragment`user_id = ${tenantId}`;
 }
 
+/** Conflict `campaign_archived` while its rows are in an archive, or on their way there or back. */
 export function ofCampaign(tenantId: string, id: string): Fragment {
-  return sql.fragment`campaign_id = ${id} and exists (
-    select from campaigns where id = ${id} and user_id = ${tenantId} and deleted_at is null)`;
+  return sql.fragment`campaign_id = ${id} and (select aim.campaign_is_whole(${tenantId}, ${id}))`;
 }
 
+/** As `ofCampaign`, of its campaign. */
 export function ofCompany(tenantId: string, id: string): Fragment {
-  return sql.fragment`company_id = ${id} and exists (
-    select from companies where id = ${id} and user_id = ${tenantId})`;
+  return sql.fragment`company_id = ${id} and (
+    select aim.campaign_is_whole(user_id, campaign_id) from companies where id = ${id} and user_id = ${tenantId})`;
 }
 
+/** As `ofCampaign`, of its campaign. */
+export function ofBatch(tenantId: string, id: string): Fragment {
+  return sql.fragment`batch_id = ${id} and (
+    select aim.campaign_is_whole(user_id, campaign_id) from research_batches where id = ${id} and user_id = ${tenantId})`;
+}
+
+/** As `ofCampaign`, of its campaign. */
 export function ofResearch(tenantId: string, id: string): Fragment {
-  return sql.fragment`company_research_id = ${id} and exists (
-    select from company_research where id = ${id} and user_id = ${tenantId})`;
+  return sql.fragment`company_research_id = ${id} and (
+    select aim.campaign_is_whole(user_id, campaign_id) from company_research where id = ${id} and user_id = ${tenantId})`;
 }
 
 /** All that are given, or the whole tenant when none is. */

@@ -54,7 +54,8 @@ export async function search(
   const statement = sql(`search.${entity}`)`
     select id, rank::text as rank, way from ${functions[entity]}(
       ${tenantId}, ${campaignId ?? null}, ${q}, ${start?.way ?? null}, ${start?.rank ?? null}::text::real,
-      ${start?.id ?? null}, ${limit + 1})`;
+      ${start?.id ?? null}, ${limit + 1})
+    ${campaignId === undefined ? sql.empty : sql.fragment`where (select aim.campaign_is_whole(${tenantId}, ${campaignId}))`}`;
   const hits = await db.query<Hit>(statement).catch((error: unknown) => {
     if ((error as { code?: unknown }).code !== nothingToFind) throw error;
     const problem = 'name at least one word to find, without a minus';

@@ -40,6 +40,7 @@ import {
   IdParam,
   json,
   jsonRequest,
+  listProblems,
   problems,
   Repeat,
   readProblems,
@@ -102,14 +103,14 @@ const contacts = createRoute({
   path: '/v1/archives/{id}/contacts',
   summary: 'Read archived contacts without restoring them',
   request: { params: IdParam, query: ArchivedRowsQuery },
-  responses: { 200: json(ArchivedContactPage, 'A page, in the order of the archive.'), ...readProblems },
+  responses: { 200: json(ArchivedContactPage, 'A page, in the order of the archive.'), ...listProblems },
 });
 const companies = createRoute({
   ...read,
   path: '/v1/archives/{id}/companies',
   summary: 'Read archived companies without restoring them',
   request: { params: IdParam, query: ArchivedRowsQuery },
-  responses: { 200: json(ArchivedCompanyPage, 'A page, in the order of the archive.'), ...readProblems },
+  responses: { 200: json(ArchivedCompanyPage, 'A page, in the order of the archive.'), ...listProblems },
 });
 const partHeaders = z.object({
   'x-last-part': z.enum(['true', 'false']).meta({ description: 'Whether the file ends with this part.' }),
@@ -129,7 +130,7 @@ const download = createRoute({
       headers: partHeaders,
       content: { 'application/x-ndjson': { schema: z.string() }, 'text/csv': { schema: z.string() } },
     },
-    ...readProblems,
+    ...listProblems,
   },
 });
 const policy = createRoute({

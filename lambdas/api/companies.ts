@@ -8,6 +8,7 @@ import {
   IdParam,
   json,
   jsonRequest,
+  listProblems,
   Repeat,
   readProblems,
   reads,
@@ -25,7 +26,7 @@ const list = createRoute({
   tags: ['Companies'],
   ...reads('read'),
   request: { query: CompanyQuery },
-  responses: { 200: json(CompanyPage, 'A page of companies.'), ...readProblems },
+  responses: { 200: json(CompanyPage, 'A page of companies.'), ...listProblems },
 });
 
 const get = createRoute({

@@ -8,6 +8,7 @@ import {
   IdParam,
   json,
   jsonRequest,
+  listProblems,
   Repeat,
   readProblems,
   reads,
@@ -25,7 +26,7 @@ const list = createRoute({
   tags: ['Contacts'],
   ...reads('read'),
   request: { query: ContactQuery },
-  responses: { 200: json(ContactPage, 'A page of contacts.'), ...readProblems },
+  responses: { 200: json(ContactPage, 'A page of contacts.'), ...listProblems },
 });
 
 const get = createRoute({

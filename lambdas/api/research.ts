@@ -20,6 +20,7 @@ import {
   IdParam,
   json,
   jsonRequest,
+  listProblems,
   Repeat,
   readProblems,
   reads,
@@ -47,7 +48,7 @@ const list = createRoute({
   tags: ['Research'],
   ...reads('read'),
   request: { query: ResearchQuery },
-  responses: { 200: json(ResearchPage, 'A page of findings.'), ...readProblems },
+  responses: { 200: json(ResearchPage, 'A page of findings.'), ...listProblems },
 });
 
 const get = createRoute({
@@ -67,7 +68,7 @@ const people = createRoute({
   tags: ['Research'],
   ...reads('read'),
   request: { query: ProspectQuery },
-  responses: { 200: json(ProspectPage, 'A page of people.'), ...readProblems },
+  responses: { 200: json(ProspectPage, 'A page of people.'), ...listProblems },
 });
 
 const person = createRoute({

@@ -7,7 +7,7 @@ import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, maxPageBytes } from '../../db/keyset.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
-import { InvalidCursor } from '../../errors.ts';
+import { Conflict, InvalidCursor, NotFound } from '../../errors.ts';
 import { fields as prospectFields } from '../../research/read/prospects.ts';
 import { fields as researchFields } from '../../research/read/research.ts';
 
@@ -47,7 +47,7 @@ const scopeOf = (archiveId: string, table: string) =>
  * One page of an archive's rows of one table, in the order in which they were archived: one chunk in memory at a time.
  * Large rows end a page early.
  * @param sizeOf bytes that a row takes in the answer; as JSON unless given
- * @throws InvalidCursor for one of another archive or table
+ * @throws InvalidCursor for one of another archive or table; Conflict `archive_unfinished`, NotFound
  */
 export async function readArchivedRows<Row>(
   db: Db,
@@ -68,9 +68,7 @@ export async function readArchivedRows<Row>(
     next: Buffer.from(JSON.stringify([1, scope, place.number, place.offset])).toString('base64url'),
   });
   for (;;) {
-    const [chunk] = await db.query<{ number: number; rows: number }>(sql('archive.chunk')`
-      select number, row_count as rows from archive_chunks
-      where archive_id = ${archiveId} and table_name = ${table} and number >= ${at.number} order by number limit 1`);
+    const chunk = await chunkFrom(db, archiveId, table, at.number);
     if (!chunk) return { data, next: null };
     const from = chunk.number === at.number ? at.offset : 0;
     const wanted = limit - data.length;
@@ -92,6 +90,34 @@ export async function readArchivedRows<Row>(
     }
     at = { number: chunk.number + 1, offset: 0 };
   }
+}
+
+/**
+ * What state the archive is in is read with its chunk: a restore takes them away one after the other.
+ * @throws Conflict `archive_unfinished` unless all of it is there, NotFound
+ */
+async function chunkFrom(
+  db: Db,
+  archiveId: string,
+  table: string,
+  number: number,
+): Promise<{ number: number; rows: number } | undefined> {
+  const [found] = await db.query<{ state: string; number: number | null; rows: number }>(sql('archive.chunk')`
+    select a.state, chunk.number, chunk.rows
+    from archived_campaigns a
+    left join lateral (
+      select c.number, c.row_count as rows from archive_chunks c
+      where c.archive_id = a.id and c.table_name = ${table} and c.number >= ${number} order by c.number limit 1
+    ) chunk on true
+    where a.id = ${archiveId} and a.purging_at is null`);
+  if (!found) throw new NotFound('archive', archiveId);
+  if (found.state !== 'archived') {
+    throw new Conflict(
+      'archive_unfinished',
+      `archive ${archiveId} is ${found.state}, so only a part of it could be read; wait until it is done`,
+    );
+  }
+  return found.number === null ? undefined : { number: found.number, rows: found.rows };
 }
 
 function decode(scope: string, cursor: string): Place {

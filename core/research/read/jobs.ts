@@ -2,6 +2,7 @@ import type { Job, JobQuery } from '../../contract/batches.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
+import { ofBatch } from '../../db/scope.ts';
 import { company, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -39,7 +40,7 @@ export async function listJobs(deps: { db: Db }, tenantId: string, query: JobQue
   const withStatus = status === undefined ? sql.empty : sql.fragment`and status = ${status}`;
   const jobs = await readPage<Job>(deps.db, shape, page, {
     filter: { batchId, status },
-    scope: sql.fragment`batch_id = ${batchId} and user_id = ${tenantId} ${withStatus}`,
+    scope: sql.fragment`${ofBatch(tenantId, batchId)} ${withStatus}`,
   });
   if (jobs.data.length === 0) await checkBatch(deps.db, tenantId, batchId);
   return jobs;
