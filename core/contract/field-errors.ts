@@ -63,7 +63,9 @@ export function fieldErrors(error: z.core.$ZodError, input: unknown, prefix: Pat
       }));
     }
     const code = codeOf(issue, input);
-    const message = code === 'required' ? 'this field is required' : issue.message;
+    // What a rule over several fields says is its own.
+    const isMissing = code === 'required' && issue.code !== 'custom';
+    const message = isMissing ? 'this field is required' : issue.message;
     return [{ path: formatPath([...prefix, ...issue.path]), code, message }];
   });
   return errors.slice(0, maxErrors);

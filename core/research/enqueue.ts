@@ -64,11 +64,12 @@ export function enqueue(
     await checkCampaign(tx, tenantId, campaignId);
     const providerId = await findProvider(tx, tenantId, request.provider);
     const wanted = request.all ? null : await findCompanies(tx, tenantId, campaignId, request);
+    const opened = request.batchId
+      ? await openBatch(tx, tenantId, campaignId, providerId, request)
+      : undefined;
     if (request.dryRun) return dryRun(tx, tenantId, campaignId, request, wanted);
 
-    const batch = request.batchId
-      ? await openBatch(tx, tenantId, campaignId, providerId, request)
-      : await createBatch(tx, tenantId, campaignId, providerId, request);
+    const batch = opened ?? (await createBatch(tx, tenantId, campaignId, providerId, request));
     if (request.resumeUrl) await awaitEnd(tx, batch.id, request.resumeUrl, request.resumeWithinSeconds);
     const all = wanted ? none : await countAll(tx, tenantId, campaignId, request.batchId);
     const accepted = wanted ? await makeJobs(tx, batch.id, wanted.companyIds) : all.accepted;

@@ -67,6 +67,11 @@ test.each([
   ['/v1/contacts?campaignId=x', 'campaignId', 'invalid_format'],
   ['/v1/jobs', 'batchId', 'required'],
   ['/v1/contacts/x', 'id', 'invalid_format'],
+  ['/v1/contacts?attribute=segment', 'attribute', 'invalid_format'],
+  ['/v1/contacts?attribute=:smb', 'attribute', 'invalid_format'],
+  ['/v1/contacts?updatedSince=2026-01-01T00:00:00%2B16:00', 'updatedSince', 'invalid'],
+  ['/v1/companies?updatedSince=2026-01-01T00:00:00-23:59', 'updatedSince', 'invalid'],
+  [`/v1/research?updatedSince=2026-01-01T00:00:00.${'1'.repeat(200)}Z`, 'updatedSince', 'invalid'],
 ])('GET %s is a 400 about %s: %s', async (path, field, code) => {
   const reply = await client.get(path);
   expect(reply.status).toBe(400);
@@ -123,6 +128,26 @@ test('an unknown path is a 404 and a known one with another method a 405 that sa
   const reply = await client.send('DELETE', '/v1/campaigns');
   expect(reply).toMatchObject({ status: 405, body: { code: 'method_not_allowed' } });
   expect(reply.headers.get('allow')?.split(', ').sort()).toEqual(['GET', 'POST']);
+  expect(await client.get('/v1/campaigns/')).toMatchObject({ status: 404, body: { code: 'not_found' } });
+});
+
+test('what a rule over several fields says is told as it is', async () => {
+  const reply = await client.send('PATCH', `/v1/campaigns/${campaignId}`, {});
+  expect(reply).toMatchObject({
+    status: 400,
+    body: { errors: [{ code: 'required', message: 'give a name, or closed' }] },
+  });
+});
+
+test.each(['2026-01-01T00:00:00.123456789Z', '2026-01-01T00:00:00+14:00', '2026-01-01T00:00:00-12:00'])(
+  'updatedSince takes %s',
+  async (time) => {
+    expect((await client.get(`/v1/contacts?updatedSince=${encodeURIComponent(time)}`)).status).toBe(200);
+  },
+);
+
+test('an attribute without a value can be asked for', async () => {
+  expect((await client.get('/v1/contacts?attribute=a:')).status).toBe(200);
 });
 
 test.each([

@@ -76,6 +76,15 @@ test('a second call with all takes in the companies that came since, and counts 
   expect(await stateOf(batchId)).toEqual({ total: 5, jobs: 5, expanded: true });
 });
 
+test('a dry run with a batch is refused as the real one is', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 2 });
+  const api = db.asApi.forTenant(tenantId);
+  const dry = (batchId: string) => enqueue(api, tenantId, campaignId, { ...all, batchId, dryRun: true });
+  await expect(dry('01a22300-0000-7000-8000-000000000000')).rejects.toMatchObject({ code: 'not_found' });
+  const { batchId } = await enqueue(api, tenantId, campaignId, all);
+  await expect(dry(batchId ?? '')).rejects.toMatchObject({ code: 'batch_sealed' });
+});
+
 test('what may run in a month has a week from then', async () => {
   const { tenantId, campaignId, companyIds } = await aWorld(db, { companies: 1 });
   const api = db.asApi.forTenant(tenantId);
