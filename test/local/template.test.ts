@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { parse } from 'yaml';
 import { root } from '../../local/stack/paths.ts';
 import { readTemplate } from '../../local/stack/template.ts';
 
@@ -75,6 +76,16 @@ test('the API reaches the database as a role of its own, the other functions as 
   expect(urls.filter(([, url]) => url === 'api')).toHaveLength(1);
 });
 
+test('what feeds its own queue, or calls itself, is not cut off as a loop', () => {
+  const { resources } = parse(own) as { resources: { extensions: Record<string, unknown> } };
+  const loops = { Properties: { RecursiveLoop: 'Allow' } };
+  expect(resources.extensions).toEqual({
+    DispatchLambdaFunction: loops,
+    DeliverLambdaFunction: loops,
+    ArchiveLambdaFunction: loops,
+  });
+});
+
 test('a claim outlives the function that made it', () => {
   const { functions, environment } = readTemplate();
   const dispatch = functions.find(({ name }) => name === 'dispatch');
@@ -103,12 +114,7 @@ test.each([
     'not a queue',
   ],
   ['a queue setting it would ignore', 'VisibilityTimeout: 720', 'FifoQueue: true', 'FifoQueue'],
-  [
-    'a variable it cannot resolve',
-    `\${env:PUBLIC_URL, 'https://api.example.com'}`,
-    `\${ssm:/url}`,
-    'knows self, env',
-  ],
+  ['a variable it cannot resolve', `\${env:PUBLIC_URL, ''}`, `\${ssm:/url}`, 'knows self, env'],
   [
     'a variable without a value',
     `\${env:WORKER_DATABASE_URL, ''}`,
