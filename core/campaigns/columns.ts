@@ -1,6 +1,6 @@
 import { columnsOf } from '../db/keyset.ts';
 import { utc } from '../db/sorts.ts';
-import { sql } from '../db/sql.ts';
+import { type Fragment, sql } from '../db/sql.ts';
 
 const own = {
   id: sql.fragment`id`,
@@ -19,11 +19,18 @@ export const companiesCount = sql.fragment`(campaigns.companies_count + (
 export const contactsCount = sql.fragment`(campaigns.contacts_count + (
   select coalesce(sum(d.contacts), 0) from campaign_count_deltas d where d.campaign_id = campaigns.id))::bigint`;
 
+/** None of an archived one, though its rows go one by one: neither are they listed any more. */
+const shown = (count: Fragment) => sql.fragment`case when campaigns.archived then 0 else ${count} end`;
+
 /**
  * A row of `campaigns` as the API writes a Campaign. For a SELECT alone: RETURNING sees the row as it is now and the
  * deltas as they were when the statement began, so that a fold that commits in between counts twice.
  */
-export const fields = { ...own, companiesCount, contactsCount };
+export const fields = {
+  ...own,
+  companiesCount: shown(companiesCount),
+  contactsCount: shown(contactsCount),
+};
 export const columns = columnsOf({ columns: fields });
 
 /** The same of a campaign that nobody has seen yet, so that nothing can be in it. */

@@ -4,7 +4,7 @@ import type { Page } from '../contract/page.ts';
 import { attributeIs, check, since } from '../db/checks.ts';
 import type { Db } from '../db/connect.ts';
 import { type ListShape, readPage } from '../db/keyset.ts';
-import { ofCampaign, scopeOf } from '../db/scope.ts';
+import { ofCampaign, scopeOf, whole } from '../db/scope.ts';
 import { created, name, updated } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
@@ -46,10 +46,10 @@ export async function listCompanies(
   return companies;
 }
 
-/** @throws NotFound */
+/** @throws NotFound, and Conflict `campaign_archived` while it is on its way into an archive or back */
 export async function getCompany({ db }: { db: Db }, tenantId: string, id: string): Promise<Company> {
   const [company] = await db.query<Company>(sql('companies.get')`
-    select ${columns} from companies where id = ${id} and user_id = ${tenantId}`);
+    select ${columns} from companies where id = ${id} and ${whole(tenantId)}`);
   if (!company) throw new NotFound('company', id);
   return company;
 }

@@ -4,7 +4,7 @@ import type { Page } from '../contract/page.ts';
 import { attributeIs, check, since } from '../db/checks.ts';
 import type { Db } from '../db/connect.ts';
 import { type ListShape, readPage } from '../db/keyset.ts';
-import { ofCampaign, ofCompany, scopeOf } from '../db/scope.ts';
+import { ofCampaign, ofCompany, scopeOf, whole } from '../db/scope.ts';
 import { created, email, fullName, updated } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
@@ -50,10 +50,10 @@ export async function listContacts(
   return contacts;
 }
 
-/** @throws NotFound */
+/** @throws NotFound, and Conflict `campaign_archived` while it is on its way into an archive or back */
 export async function getContact({ db }: { db: Db }, tenantId: string, id: string): Promise<Contact> {
   const [contact] = await db.query<Contact>(sql('contacts.get')`
-    select ${columns} from contacts where id = ${id} and user_id = ${tenantId}`);
+    select ${columns} from contacts where id = ${id} and ${whole(tenantId)}`);
   if (!contact) throw new NotFound('contact', id);
   return contact;
 }

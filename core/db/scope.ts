@@ -10,6 +10,11 @@ export function ofTenant(tenantId: string): Fragment {
   return sql.fragment`user_id = ${tenantId}`;
 }
 
+/** One row that is known by its id: a copy of it would stand though it goes into an archive, or with its campaign. */
+export function whole(tenantId: string): Fragment {
+  return sql.fragment`user_id = ${tenantId} and aim.campaign_is_whole(user_id, campaign_id)`;
+}
+
 /** Conflict `campaign_archived` while its rows are in an archive, or on their way there or back. */
 export function ofCampaign(tenantId: string, id: string): Fragment {
   return sql.fragment`campaign_id = ${id} and (select aim.campaign_is_whole(${tenantId}, ${id}))`;

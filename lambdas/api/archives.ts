@@ -40,12 +40,12 @@ import {
   IdParam,
   json,
   jsonRequest,
-  listProblems,
   problems,
   Repeat,
   readProblems,
   reads,
   router,
+  rowProblems,
   writeProblems,
   writes,
 } from './routes.ts';
@@ -103,14 +103,14 @@ const contacts = createRoute({
   path: '/v1/archives/{id}/contacts',
   summary: 'Read archived contacts without restoring them',
   request: { params: IdParam, query: ArchivedRowsQuery },
-  responses: { 200: json(ArchivedContactPage, 'A page, in the order of the archive.'), ...listProblems },
+  responses: { 200: json(ArchivedContactPage, 'A page, in the order of the archive.'), ...rowProblems },
 });
 const companies = createRoute({
   ...read,
   path: '/v1/archives/{id}/companies',
   summary: 'Read archived companies without restoring them',
   request: { params: IdParam, query: ArchivedRowsQuery },
-  responses: { 200: json(ArchivedCompanyPage, 'A page, in the order of the archive.'), ...listProblems },
+  responses: { 200: json(ArchivedCompanyPage, 'A page, in the order of the archive.'), ...rowProblems },
 });
 const partHeaders = z.object({
   'x-last-part': z.enum(['true', 'false']).meta({ description: 'Whether the file ends with this part.' }),
@@ -130,7 +130,7 @@ const download = createRoute({
       headers: partHeaders,
       content: { 'application/x-ndjson': { schema: z.string() }, 'text/csv': { schema: z.string() } },
     },
-    ...listProblems,
+    ...rowProblems,
   },
 });
 const policy = createRoute({

@@ -2,7 +2,7 @@ import { createRoute } from '@hono/zod-openapi';
 import { Batch, BatchPage, BatchQuery, Job, JobPage, JobQuery } from '../../core/contract/batches.ts';
 import { getBatch, listBatches } from '../../core/research/read/batches.ts';
 import { getJob, listJobs } from '../../core/research/read/jobs.ts';
-import { IdParam, json, listProblems, readProblems, reads, router } from './routes.ts';
+import { IdParam, json, readProblems, reads, router, rowProblems } from './routes.ts';
 
 const list = createRoute({
   method: 'get',
@@ -11,7 +11,7 @@ const list = createRoute({
   tags: ['Batches'],
   ...reads('read'),
   request: { query: BatchQuery },
-  responses: { 200: json(BatchPage, 'A page of batches.'), ...listProblems },
+  responses: { 200: json(BatchPage, 'A page of batches.'), ...rowProblems },
 });
 
 const get = createRoute({
@@ -31,7 +31,7 @@ const jobs = createRoute({
   tags: ['Batches'],
   ...reads('read'),
   request: { query: JobQuery },
-  responses: { 200: json(JobPage, 'A page of jobs.'), ...listProblems },
+  responses: { 200: json(JobPage, 'A page of jobs.'), ...rowProblems },
 });
 
 const job = createRoute({

@@ -8,12 +8,11 @@ import {
   IdParam,
   json,
   jsonRequest,
-  listProblems,
   Repeat,
-  readProblems,
   reads,
   readsCached,
   router,
+  rowProblems,
   unchanged,
   writeProblems,
   writes,
@@ -26,7 +25,7 @@ const list = createRoute({
   tags: ['Companies'],
   ...reads('read'),
   request: { query: CompanyQuery },
-  responses: { 200: json(CompanyPage, 'A page of companies.'), ...listProblems },
+  responses: { 200: json(CompanyPage, 'A page of companies.'), ...rowProblems },
 });
 
 const get = createRoute({
@@ -36,7 +35,7 @@ const get = createRoute({
   tags: ['Companies'],
   ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Company, 'The company.'), 304: unchanged, ...readProblems },
+  responses: { 200: json(Company, 'The company.'), 304: unchanged, ...rowProblems },
 });
 
 const bulk = createRoute({

@@ -8,12 +8,11 @@ import {
   IdParam,
   json,
   jsonRequest,
-  listProblems,
   Repeat,
-  readProblems,
   reads,
   readsCached,
   router,
+  rowProblems,
   unchanged,
   writeProblems,
   writes,
@@ -26,7 +25,7 @@ const list = createRoute({
   tags: ['Contacts'],
   ...reads('read'),
   request: { query: ContactQuery },
-  responses: { 200: json(ContactPage, 'A page of contacts.'), ...listProblems },
+  responses: { 200: json(ContactPage, 'A page of contacts.'), ...rowProblems },
 });
 
 const get = createRoute({
@@ -36,7 +35,7 @@ const get = createRoute({
   tags: ['Contacts'],
   ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Contact, 'The contact.'), 304: unchanged, ...readProblems },
+  responses: { 200: json(Contact, 'The contact.'), 304: unchanged, ...rowProblems },
 });
 
 const bulk = createRoute({

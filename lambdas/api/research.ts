@@ -20,12 +20,11 @@ import {
   IdParam,
   json,
   jsonRequest,
-  listProblems,
   Repeat,
-  readProblems,
   reads,
   readsCached,
   router,
+  rowProblems,
   unchanged,
   writeProblems,
   writes,
@@ -48,7 +47,7 @@ const list = createRoute({
   tags: ['Research'],
   ...reads('read'),
   request: { query: ResearchQuery },
-  responses: { 200: json(ResearchPage, 'A page of findings.'), ...listProblems },
+  responses: { 200: json(ResearchPage, 'A page of findings.'), ...rowProblems },
 });
 
 const get = createRoute({
@@ -58,7 +57,7 @@ const get = createRoute({
   tags: ['Research'],
   ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Research, 'The findings.'), 304: unchanged, ...readProblems },
+  responses: { 200: json(Research, 'The findings.'), 304: unchanged, ...rowProblems },
 });
 
 const people = createRoute({
@@ -68,7 +67,7 @@ const people = createRoute({
   tags: ['Research'],
   ...reads('read'),
   request: { query: ProspectQuery },
-  responses: { 200: json(ProspectPage, 'A page of people.'), ...listProblems },
+  responses: { 200: json(ProspectPage, 'A page of people.'), ...rowProblems },
 });
 
 const person = createRoute({
@@ -78,7 +77,7 @@ const person = createRoute({
   tags: ['Research'],
   ...readsCached('read'),
   request: { params: IdParam },
-  responses: { 200: json(Prospect, 'The person.'), 304: unchanged, ...readProblems },
+  responses: { 200: json(Prospect, 'The person.'), 304: unchanged, ...rowProblems },
 });
 
 const promote = createRoute({

@@ -52,8 +52,8 @@ export const problems = {
   403: problem('The key lacks the scope.'),
 };
 export const readProblems = { ...problems, 404: problem('There is no such thing in this tenant.') };
-/** A list that is all there, or refused: a part of it would pass for the whole. */
-export const listProblems = {
+/** Rows are all there, or refused: a part of them would pass for the whole. */
+export const rowProblems = {
   ...readProblems,
   409: problem('The rows are in an archive, or on their way there or back.'),
 };

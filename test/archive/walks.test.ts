@@ -1,10 +1,12 @@
 import { runRestore } from '../../core/archive/restore.ts';
 import { runArchive } from '../../core/archive/run.ts';
+import { deleteCampaign, removeDeleted } from '../../core/campaigns/delete.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client } from '../api/client.ts';
 import { archiver, aVariedCampaign, evenly } from '../support/archive.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aProvider } from '../support/factories.ts';
+import { horizonPassed } from '../support/horizon.ts';
 
 let db: TestDatabase;
 let api: Api;
@@ -95,4 +97,31 @@ test('only whoever owns the campaign learns that it is archived', async () => {
   await begin('archive');
   const other = await aClient(db, api);
   expect(await other.get(`/v1/contacts?campaignId=${campaignId}`)).toMatchObject({ status: 404 });
+});
+
+test.each(['archive', 'delete'])('no copy of a row outlives its campaign: %s', async (how) => {
+  const paths = [`/v1/campaigns/${campaignId}`];
+  for (const list of ['companies', 'contacts', 'research', 'prospects']) {
+    const { body } = await client.get(`/v1/${list}?campaignId=${campaignId}&limit=1`);
+    paths.push(`/v1/${list}/${body.data[0].id}`);
+  }
+  if (how === 'archive') await begin('archive');
+  else
+    await deleteCampaign({ db: db.asApi.forTenant(client.tenantId) }, client.tenantId, campaignId, {
+      budgetMs: 0,
+    });
+  await horizonPassed(db);
+  const copies = new Map<string, Awaited<ReturnType<Client['get']>>>();
+  for (const path of paths) copies.set(path, await client.get(path));
+  if (how === 'archive') await runArchive(archiver(db.asWorker), campaignId, evenly());
+  else await removeDeleted(db.asWorker, { budgetMs: 10_000 });
+  await horizonPassed(db);
+
+  for (const [path, copy] of copies) {
+    const etag = copy.headers.get('etag');
+    const again = await client.send('GET', path, undefined, etag ? { 'if-none-match': etag } : {});
+    const seen = again.status === 304 ? copy : again;
+    const plain = await client.get(path);
+    expect({ path, ...seen.body, requestId: '' }).toEqual({ path, ...plain.body, requestId: '' });
+  }
 });

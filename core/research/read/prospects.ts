@@ -4,7 +4,7 @@ import type { Prospect, ProspectQuery } from '../../contract/research.ts';
 import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
-import { ofCampaign, ofResearch, scopeOf } from '../../db/scope.ts';
+import { ofCampaign, ofResearch, scopeOf, whole } from '../../db/scope.ts';
 import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -60,10 +60,10 @@ export async function listProspects(
   return prospects;
 }
 
-/** @throws NotFound */
+/** @throws NotFound, and Conflict `campaign_archived` while it is on its way into an archive or back */
 export async function getProspect({ db }: { db: Db }, tenantId: string, id: string): Promise<Prospect> {
   const [prospect] = await db.query<Prospect>(sql('prospects.get')`
-    select ${columnsOf(shape)} from prospect_research where id = ${id} and user_id = ${tenantId}`);
+    select ${columnsOf(shape)} from prospect_research where id = ${id} and ${whole(tenantId)}`);
   if (!prospect) throw new NotFound('prospect', id);
   return prospect;
 }

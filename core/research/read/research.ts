@@ -4,7 +4,7 @@ import type { Research, ResearchQuery } from '../../contract/research.ts';
 import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
-import { ofCampaign, ofCompany, scopeOf } from '../../db/scope.ts';
+import { ofCampaign, ofCompany, scopeOf, whole } from '../../db/scope.ts';
 import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -59,10 +59,10 @@ export async function listResearch(
   return research;
 }
 
-/** @throws NotFound */
+/** @throws NotFound, and Conflict `campaign_archived` while it is on its way into an archive or back */
 export async function getResearch({ db }: { db: Db }, tenantId: string, id: string): Promise<Research> {
   const [research] = await db.query<Research>(sql('research.get')`
-    select ${columnsOf(shape)} from company_research where id = ${id} and user_id = ${tenantId}`);
+    select ${columnsOf(shape)} from company_research where id = ${id} and ${whole(tenantId)}`);
   if (!research) throw new NotFound('research', id);
   return research;
 }
