@@ -50,6 +50,17 @@ test('the cap is that of what it unpacks to as well', async () => {
   });
 });
 
+test('a body that comes byte by byte takes no more memory than another', async () => {
+  const bytes = 1_000_000;
+  const { send } = await posting((s) => s.write(`${headOf(chunked)}${'1\r\na\r\n'.repeat(bytes)}0\r\n\r\n`));
+  const before = process.memoryUsage().heapUsed;
+  let most = 0;
+  const watching = setInterval(() => (most = Math.max(most, process.memoryUsage().heapUsed - before)), 5);
+  expect((await send({ maxBytes: bytes, timeoutMs: 30_000 })).text).toHaveLength(bytes);
+  clearInterval(watching);
+  expect(most).toBeLessThan(100 * 1024 * 1024);
+});
+
 test('what is no answer yet is passed over', async () => {
   const early = 'HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n';
   const { send } = await posting((s) => s.write(`${early}${http(200, 'yes')}`));
