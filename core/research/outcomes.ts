@@ -20,10 +20,11 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
     const attemptOf = new Map(ask.jobs.map((job) => [job.id, job.attempt_id]));
     answer.results.forEach((value, index) => {
       const reading = readResult(value, index);
-      const jobId =
-        'outcome' in reading ? reading.outcome.jobId : (value as { jobId?: unknown } | null)?.jobId;
-      const attemptId = typeof jobId === 'string' ? attemptOf.get(jobId) : undefined;
-      if (typeof jobId !== 'string' || attemptId === undefined || outcomes.has(jobId)) return;
+      const jobId = 'outcome' in reading ? reading.outcome.jobId : namedIn(value);
+      const attemptId = attemptOf.get(jobId);
+      // The first one counts, unless it only says that the job is being worked on.
+      const earlier = outcomes.get(jobId);
+      if (attemptId === undefined || (earlier && earlier.type !== 'renewed')) return;
       outcomes.set(
         jobId,
         'outcome' in reading
@@ -58,6 +59,11 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
     }
   }
   return [...outcomes.values()];
+}
+
+/** The job of what is no result: it fails with the reason. */
+function namedIn(value: unknown): string {
+  return String((value as { jobId?: unknown } | null)?.jobId).toLowerCase();
 }
 
 /** While a circuit is open nothing is burned: what stops the probe is not the job's fault. It goes to the back. */

@@ -7,17 +7,20 @@ const maxResultBytes = 1024 * 1024;
 /** Far below what JSON.stringify or Postgres refuse, whatever a result is put into later. */
 const maxDepth = 500;
 
+/** As we write them, however they came back. */
+const EchoedId = z.uuid().toLowerCase();
+
 const JobResult = z.discriminatedUnion('status', [
   z.looseObject({
-    jobId: z.uuid(),
-    attemptId: z.uuid(),
+    jobId: EchoedId,
+    attemptId: EchoedId,
     status: z.literal('completed'),
     research: z.unknown().optional(),
     prospects: z.unknown().optional(),
   }),
   z.looseObject({
-    jobId: z.uuid(),
-    attemptId: z.uuid(),
+    jobId: EchoedId,
+    attemptId: EchoedId,
     status: z.literal('failed'),
     error: z.looseObject({
       code: z.string().max(100).default('provider_failed'),
@@ -25,7 +28,7 @@ const JobResult = z.discriminatedUnion('status', [
       retryable: z.boolean().default(false),
     }),
   }),
-  z.looseObject({ jobId: z.uuid(), attemptId: z.uuid(), status: z.literal('processing') }),
+  z.looseObject({ jobId: EchoedId, attemptId: EchoedId, status: z.literal('processing') }),
 ]);
 
 /**

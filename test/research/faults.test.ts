@@ -221,6 +221,29 @@ describe('the job goes on when the provider', () => {
         }
       },
     ],
+    [
+      'with ids in upper case',
+      (s, ask) => {
+        const text = JSON.stringify(completeAll(ask).body);
+        s.write(
+          http(
+            200,
+            text.replace(
+              /"(jobId|attemptId)":"[^"]+"/g,
+              (id) => id.slice(0, 12) + id.slice(12).toUpperCase(),
+            ),
+          ),
+        );
+      },
+    ],
+    [
+      'that it works on it, and then with its result',
+      (s, ask) => {
+        const { results } = completeAll(ask).body as { results: { jobId: string; attemptId: string }[] };
+        const first = results.map(({ jobId, attemptId }) => ({ jobId, attemptId, status: 'processing' }));
+        s.write(http(200, JSON.stringify({ results: [...first, ...results] })));
+      },
+    ],
   ])('answers %s: it is completed', async (_, respond) => {
     const run = await once(respond);
     expect(run.job).toMatchObject({ status: 'completed', code: null, outcome: 'completed', httpStatus: 200 });
