@@ -50,10 +50,10 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
             when p.paused_until > clock_timestamp() or p.probe_until > clock_timestamp() then 0
             else least(
               case when p.circuit <> 'closed' then 1 end,
-              case when p.quota_until > clock_timestamp() then p.quota_asks * p.batch_size end,
               ${freePermits},
               1000000)
-          end as free
+          end as free,
+          case when p.quota_until > clock_timestamp() then p.quota_asks * p.batch_size end as quota
         from research_providers p
         cross join lateral (select least(p.adapted_rate, p.rate_per_second) as rate) pace
         -- One that has got limits since we looked is left for the next claim, which locks it.
@@ -64,16 +64,20 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
         where id = any(${jobIds}::uuid[]) and status = 'queued'
         order by id for update
       ), due as (
-        select id, provider_id, suspect,
-          row_number() over (partition by provider_id order by priority desc, run_at, id) as place
-        from waiting where run_at <= clock_timestamp()
+        select w.id, w.provider_id, w.suspect, permit.batch_size,
+          least(permit.free, coalesce(floor(permit.bucket), permit.free)) as free, permit.quota,
+          row_number() over turn as place,
+          -- A quota counts asks, and a suspect is asked about alone.
+          sum(case when w.suspect then permit.batch_size else 1 end) over turn as load
+        from waiting w join permit on permit.id = w.provider_id
+        where w.run_at <= clock_timestamp()
+        window turn as (partition by w.provider_id order by w.priority desc, w.run_at, w.id rows unbounded preceding)
       ), permitted as (
-        -- An ask is a batch of one provider's jobs; a suspect is asked about alone.
-        select due.id, due.provider_id, due.suspect, due.place, uuidv7() as ask_id,
-          (row_number() over (partition by due.provider_id, due.suspect order by due.place) - 1)
-            / case when due.suspect then 1 else permit.batch_size end as part
-        from due join permit on permit.id = due.provider_id
-        where due.place <= least(permit.free, coalesce(floor(permit.bucket), permit.free))
+        -- An ask is a batch of one provider's jobs, or one suspect.
+        select id, provider_id, suspect, place, uuidv7() as ask_id,
+          (row_number() over (partition by provider_id, suspect order by place) - 1)
+            / case when suspect then 1 else batch_size end as part
+        from due where place <= free and (quota is null or load <= quota)
       ), taken as (
         select id, provider_id,
           first_value(ask_id) over (partition by provider_id, suspect, part order by place) as ask_id
@@ -96,13 +100,13 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
         update research_providers p
         set permits = case when permit.rate is null then p.permits else permit.bucket - used.jobs end,
           permits_at = case when permit.rate is null then p.permits_at else clock_timestamp() end,
-          quota_asks = p.quota_asks - least(p.quota_asks, ceil(used.jobs::numeric / p.batch_size)::int),
+          quota_asks = p.quota_asks - least(p.quota_asks, used.asks),
           circuit = case when permit.probes then 'half_open' else p.circuit end,
           probe_until = case when permit.probes then clock_timestamp() + make_interval(secs => ${leaseSeconds}) end,
           version = p.version + (p.circuit = 'open')::int
         from permit
         join (
-          select provider_id, count(*) as jobs from taken group by provider_id
+          select provider_id, count(*) as jobs, count(distinct ask_id)::int as asks from taken group by provider_id
         ) used on used.provider_id = permit.id
         where p.id = permit.id and (permit.rate is not null or p.quota_asks is not null or permit.probes)
       )

@@ -17,6 +17,7 @@ const endpointFailures = new Set(['http_401', 'http_403', 'http_407']);
 interface Signs {
   provider: Provider;
   asks: number;
+  /** Since the watch began. */
   jobs: number;
   ok: number;
   /** In a row, up to the last answer. */
@@ -40,6 +41,8 @@ export function watch(deps: { db: Db; clock: () => number }) {
   const signs = new Map<string, Signs>();
   const closedUntil = new Map<string, number>();
   const failedInARow = new Map<string, number>();
+  /** Jobs asked about since the watch began: what a rate is reckoned from, whatever was written since. */
+  const asked = new Map<string, number>();
 
   const signsOf = (provider: Provider): Signs => {
     const known = signs.get(provider.id) ?? {
@@ -76,7 +79,8 @@ export function watch(deps: { db: Db; clock: () => number }) {
     observe({ provider, jobs }: Ask, answer: Answer): void {
       const seen = signsOf(provider);
       seen.asks++;
-      seen.jobs += jobs.length;
+      seen.jobs = (asked.get(provider.id) ?? 0) + jobs.length;
+      asked.set(provider.id, seen.jobs);
       const failure = failureOf(answer);
       if (failure) {
         const inARow = (failedInARow.get(provider.id) ?? provider.failed_asks) + 1;

@@ -1,6 +1,8 @@
 import { sql } from '../../core/db/sql.ts';
+import { watch } from '../../core/research/health.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { aWorld } from '../support/factories.ts';
 import { type AskBody, completeAll, type Reply } from '../support/provider.ts';
 import { type Respond, type RunOptions, startRun } from '../support/run.ts';
 
@@ -170,6 +172,43 @@ test('a provider that complains is asked more slowly, and faster again when it s
     rates.push((await run.health()).rate);
   }
   expect(rates).toEqual([600, 700, 800, 900, null, null]);
+  await run.close();
+});
+
+test('without a rate of its own, a provider that complains gets half of what it took', async () => {
+  const { provider } = await aWorld(db, { companies: 1 });
+  let now = 0;
+  const health = watch({ db: db.asWorker, clock: () => now });
+  const asked = { id: provider.id, batch_size: 10, circuit: 'closed', failed_asks: 0, watched: false };
+  const ask = { id: 'x', provider: asked, jobs: Array(10).fill({}) } as never;
+  const no = {
+    type: 'throttled',
+    errorCode: 'throttled',
+    errorMessage: '',
+    pauseMs: 1_000,
+    latencyMs: 1,
+  } as const;
+  // 500 jobs a second for a minute, written down twice a second.
+  for (let half = 1; half <= 120; half++) {
+    now += 500;
+    for (let n = 0; n < 25; n++)
+      health.observe(ask, half === 120 && n > 15 ? no : { type: 'accepted', latencyMs: 1 });
+    await health.write();
+  }
+  const [seen] = await db.query(
+    sql('t')`select adapted_rate, adapted_from from research_providers where id = ${provider.id}`,
+  );
+  expect(seen).toEqual({ adapted_rate: 250, adapted_from: 500 });
+});
+
+test('of a quota a suspect takes a whole ask', async () => {
+  const run = await aRun(completeAll, { companies: 60, batchSize: 10 });
+  await db.query(sql('t')`update research_jobs set crash_count = 1 where batch_id = ${run.batchId}`);
+  await db.query(sql('t')`
+    update research_providers set quota_asks = 3, quota_until = now() + interval '1 hour' where id = ${run.provider.id}`);
+  await run.deliver();
+  expect(run.remote.asks.map((ask) => ask.requests.length)).toEqual([1, 1, 1]);
+  expect(await run.health()).toMatchObject({ quota: 0 });
   await run.close();
 });
 
