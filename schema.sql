@@ -1205,9 +1205,14 @@ CREATE OR REPLACE FUNCTION aim.company_renamed()
 AS $function$
 begin
   execute $sql$
-    update company_research r set search_vector = n.search_vector
-    from new_rows n join old_rows o on o.id = n.id
-    where (o.name, o.domain) is distinct from (n.name, n.domain) and r.company_id = n.id
+    with renamed as (
+      select n.id, n.search_vector from new_rows n join old_rows o on o.id = n.id
+      where (o.name, o.domain) is distinct from (n.name, n.domain)
+    ), held as (
+      select r.id, renamed.search_vector from renamed join company_research r on r.company_id = renamed.id
+      order by r.company_id, r.kind for no key update of r
+    )
+    update company_research r set search_vector = held.search_vector from held where r.id = held.id
   $sql$;
   return null;
 end
@@ -2426,7 +2431,7 @@ AS $function$
                 order by c.created_at desc, c.id desc limit 20000) x
               where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
           end if;
-          complete := complete or cardinality(ids) = 1000;
+          complete := complete or coalesce(cardinality(ids), 0) = 1000;
         end
         $function$;
 
@@ -2471,7 +2476,7 @@ AS $function$
                 order by c.created_at desc, c.id desc limit 20000) x
               where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
           end if;
-          complete := complete or cardinality(ids) = 1000;
+          complete := complete or coalesce(cardinality(ids), 0) = 1000;
         end
         $function$;
 
@@ -2516,7 +2521,7 @@ AS $function$
                 order by c.created_at desc, c.id desc limit 20000) x
               where x.search_vector @@ query and x.user_id = tenant limit 1000) y;
           end if;
-          complete := complete or cardinality(ids) = 1000;
+          complete := complete or coalesce(cardinality(ids), 0) = 1000;
         end
         $function$;
 

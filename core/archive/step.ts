@@ -1,5 +1,6 @@
 import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
+import { isLockTrouble } from '../db/locks.ts';
 import { type Statement, sql } from '../db/sql.ts';
 import { type Pace, politePace } from './pace.ts';
 import type { Progress, Totals, Whole } from './progress.ts';
@@ -54,7 +55,6 @@ export const reserveMs = 5_000;
 const statisticsMs = 3_000;
 /** Deadlocks and lock timeouts in a row that are no reason to stop. */
 const patience = 3;
-const isCrossed = (error: unknown) => ['40P01', '55P03'].includes((error as { code?: string }).code ?? '');
 
 /**
  * Takes the archive for this transaction: two runners move in turns, each from where the other got to. Names the
@@ -119,7 +119,7 @@ export async function repeat(
       .transaction((tx) => step(tx, { chunks, elapsedMs }))
       .catch((error: unknown) => {
         // It was rolled back, and nothing of it is left.
-        if (isCrossed(error) && crossed++ < patience) return undefined;
+        if (isLockTrouble(error) && crossed++ < patience) return undefined;
         if (again(error)) return undefined;
         throw error;
       });

@@ -1,4 +1,5 @@
 import type { Db } from '../db/connect.ts';
+import { isLockTrouble } from '../db/locks.ts';
 import { type Fragment, sql } from '../db/sql.ts';
 
 const rowsPerChunk = 2_000;
@@ -8,7 +9,6 @@ const attemptsPerChunk = 5_000;
 const lockTimeout = '500ms';
 /** A batch that somebody waits for stays so long at most, cancelled, until he was told. */
 const heldMinutes = 5;
-const lockTroubleCodes = new Set(['55P03', '40P01']);
 
 /** Where a walk in the order of a table's page index stands. */
 interface Position {
@@ -72,7 +72,7 @@ export function removal(db: Db, campaignId: string): () => Promise<Removal> {
       const committed = await db.transaction(step);
       return committed();
     } catch (error) {
-      if (lockTroubleCodes.has((error as { code?: string }).code ?? '')) return 'blocked';
+      if (isLockTrouble(error)) return 'blocked';
       throw error;
     }
   };

@@ -1,4 +1,6 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
+import { isLockTrouble } from '../db/locks.ts';
 import { sql } from '../db/sql.ts';
 
 export interface ProspectFound {
@@ -62,7 +64,7 @@ async function settleParts(db: Db, outcomes: Outcome[], refused: unknown[]): Pro
   if (outcomes.length === 0) return [];
   try {
     const single = onePerJob(outcomes);
-    const settled = await settleAll(db, single);
+    const settled = await untilUncrossed(() => settleAll(db, single));
     await keepLate(db, single, settled);
     return settled;
   } catch (error) {
@@ -75,6 +77,21 @@ async function settleParts(db: Db, outcomes: Outcome[], refused: unknown[]): Pro
       ...(await settleParts(db, outcomes.slice(0, half), refused)),
       ...(await settleParts(db, outcomes.slice(half), refused)),
     ];
+  }
+}
+
+const lockTries = 5;
+const maxLockWaitMs = 250;
+
+/** Paid answers are not given up for somebody else's locks: a deadlock, or a wait that was too long, left nothing. */
+async function untilUncrossed<Result>(work: () => Promise<Result>): Promise<Result> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === lockTries || !isLockTrouble(error)) throw error;
+      await sleep(Math.random() * maxLockWaitMs * tries);
+    }
   }
 }
 

@@ -183,3 +183,21 @@ test('tenants whose ids end alike share words of the index, never rows', async (
     expect(page.hits.map((hit) => hit.id)).toEqual([id]);
   }
 });
+
+test('a campaign that is being deleted hides nothing of the others', async () => {
+  const { tenantId, company } = await aWorld();
+  const id = await company({ name: 'Zeta Ltd' });
+  await db.query(sql('t')`update companies set created_at = now() - interval '1 day' where id = ${id}`);
+  const going = await aCampaign(db, tenantId);
+  // As many as are looked through one by one, and some of them match.
+  await db.query(sql('test.filler')`
+    insert into companies (user_id, campaign_id, name, domain, natural_key)
+    select ${tenantId}, ${going}, case when n % 10 = 0 then 'Zeta ' else 'Other ' end || n, n || '.example', n || '.example'
+    from generate_series(1, 20500) n`);
+  await db.query(sql('t')`update campaigns set deleted_at = now() where id = ${going}`);
+  const found = await search(db.asApi.forTenant(tenantId), tenantId, 'companies', {
+    q: '"zeta ltd" or "zeta"',
+    limit: 10,
+  });
+  expect(found.hits).toMatchObject([{ id, way: 'exact' }]);
+});
