@@ -107,18 +107,30 @@ export function recognised(cells: readonly string[]): number {
   return Number(bestOf(cells, foldedNames) !== null) + Number(bestOf(cells, foldedDomains) !== null);
 }
 
+/** A name for each cell, unique: what the file itself calls a column stays, whatever others would be numbered to. */
+function nameAll(cells: readonly string[]): string[] {
+  const given = cells.map((cell) => cell.trim());
+  const unclaimed = new Set(given);
+  const used = new Set(given);
+  const numbers = new Map<string, number>();
+  return given.map((header, index) => {
+    if (header !== '' && unclaimed.delete(header)) return header;
+    const wanted = header || `column ${index + 1}`;
+    let number = numbers.get(wanted) ?? 1;
+    let name = wanted;
+    while (used.has(name)) name = `${wanted} (${++number})`;
+    numbers.set(wanted, number);
+    used.add(name);
+    return name;
+  });
+}
+
 /**
  * Finds the company's name and domain among the headers, in any order and in several languages.
  * @throws CsvRejected when neither is there
  */
 export function findColumns(cells: readonly string[], row: number): Columns {
-  const seen = new Map<string, number>();
-  const headers = cells.map((cell, index) => {
-    const header = cell.trim() || `column ${index + 1}`;
-    const times = (seen.get(header) ?? 0) + 1;
-    seen.set(header, times);
-    return times === 1 ? header : `${header} (${times})`;
-  });
+  const headers = nameAll(cells);
   const columns = { headers, name: bestOf(cells, foldedNames), domain: bestOf(cells, foldedDomains) };
   if (columns.name === null && columns.domain === null) {
     const found = headers.slice(0, 10).join(', ').slice(0, 200);

@@ -34,6 +34,14 @@ test.each([
   expect(await linesOf(text)).toEqual([acme]);
 });
 
+test.each([
+  ['name,note,note,note (2)', { note: 'b', 'note (3)': 'c', 'note (2)': 'd' }],
+  ['name,note (2),note,note', { 'note (2)': 'b', note: 'c', 'note (3)': 'd' }],
+  ['name,,,column 2', { 'column 2 (2)': 'b', 'column 3': 'c', 'column 2': 'd' }],
+])('columns of %s lose nothing to one another', async (header, attributes) => {
+  expect(await linesOf(`${header}\na,b,c,d`)).toMatchObject([{ name: 'a', attributes }]);
+});
+
 test("Excel's first line tells the delimiter, and lines are still counted from the top", async () => {
   expect(await linesOf('sep=;\r\nname;url\r\nAcmé;acme.com')).toEqual([{ ...acme, row: 3 }]);
 });
