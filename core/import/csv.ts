@@ -1,5 +1,6 @@
 import { pipeline, Readable } from 'node:stream';
-import { CsvError, type Parser, parse } from 'csv-parse';
+import { CsvError, type Options, type Parser, parse } from 'csv-parse';
+import * as atOnce from 'csv-parse/sync';
 import { naturalKey } from '../companies/domain.ts';
 import { type Columns, findColumns, recognised } from './columns.ts';
 import { type Bytes, decoded, detectEncoding } from './encoding.ts';
@@ -17,8 +18,14 @@ export interface DoubleLine {
 export type CsvLine = CompanyLine | RejectedLine | DoubleLine;
 
 const delimiters = [',', ';', '\t', '|'];
-const headBytes = 65_536;
-const longestRecord = 1_048_576;
+const headLength = 65_536;
+/** How quotes, line ends and rows of any length are taken, by the guess of the delimiter as by the reading. */
+const lenient: Options = {
+  record_delimiter: ['\r\n', '\n', '\r'],
+  relax_column_count: true,
+  relax_quotes: true,
+  max_record_size: 1_048_576,
+};
 
 interface Parsed {
   record: string[];
@@ -26,14 +33,29 @@ interface Parsed {
   row: number;
 }
 
-/** Splits the header line at each delimiter and takes the one that names most columns, then most cells. */
+/** Reads the header with each delimiter and takes the one that names most columns, then gives most cells. */
 function chooseDelimiter(head: string): string {
-  const line = /^\s*([^\r\n]*)/.exec(head)?.[1] ?? '';
   const ranked = delimiters.map((delimiter) => {
-    const cells = line.split(delimiter).map((cell) => cell.trim().replace(/^"|"$/g, ''));
+    const cells = readHeader(head, delimiter);
     return { delimiter, score: recognised(cells) * 10_000 + Math.min(cells.length, 9_999) };
   });
   return ranked.reduce((best, next) => (next.score > best.score ? next : best)).delimiter;
+}
+
+/** The first line that is not blank; no cells where it cannot be read with this delimiter. */
+function readHeader(head: string, delimiter: string): string[] {
+  try {
+    const [cells = []] = atOnce.parse(head, {
+      ...lenient,
+      delimiter,
+      skip_records_with_empty_values: true,
+      to: 1,
+    });
+    return cells;
+  } catch (error) {
+    if (error instanceof atOnce.CsvError) return [];
+    throw error;
+  }
 }
 
 /** The text again with Excel's first line `sep=;` taken off, and the delimiter it or the header tells. */
@@ -41,7 +63,7 @@ async function withDelimiter(
   text: AsyncGenerator<string>,
 ): Promise<{ delimiter: string; skipped: number; text: AsyncGenerator<string> }> {
   let head = '';
-  while (head.length < headBytes) {
+  while (head.length < headLength) {
     const { value, done } = await text.next();
     if (done) break;
     head += value;
@@ -52,7 +74,11 @@ async function withDelimiter(
     yield start;
     yield* text;
   }
-  return { delimiter: sep?.[1] ?? chooseDelimiter(head), skipped: sep === null ? 0 : 1, text: all() };
+  return {
+    delimiter: sep?.[1] ?? chooseDelimiter(head.slice(0, headLength)),
+    skipped: sep === null ? 0 : 1,
+    text: all(),
+  };
 }
 
 function countIn(record: readonly string[], what: RegExp): number {
@@ -65,11 +91,8 @@ function openParser(delimiter: string, skipped: number): { parser: Parser; lastL
   let countedTwice = 0;
   let lastLine = skipped;
   const parser = parse({
+    ...lenient,
     delimiter,
-    record_delimiter: ['\r\n', '\n', '\r'],
-    relax_column_count: true,
-    relax_quotes: true,
-    max_record_size: longestRecord,
     on_record(record: string[], { lines }) {
       countedTwice += countIn(record, /\r\n/g);
       lastLine = lines + skipped - countedTwice;

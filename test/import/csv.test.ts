@@ -35,6 +35,20 @@ test.each([
 });
 
 test.each([
+  ['a delimiter', '"Company, Inc";Website\nA;acme.com', 'Company, Inc'],
+  ['a line break', '"Company,\r\nInc";Website\nA;acme.com', 'Company,\r\nInc'],
+  ['a quotation mark', '"Company ""A, B""";Website\nA;acme.com', 'Company "A, B"'],
+])('a header in quotes may hold %s', async (_, text, header) => {
+  expect(await linesOf(text)).toMatchObject([{ domain: 'acme.com', attributes: { [header]: 'A' } }]);
+});
+
+test('rows without a cell, and a quotation mark within a name, tell no delimiter', async () => {
+  expect(await linesOf('\n;;;\nSize 5";Firma;Web\n7;Acmé;acme.com')).toMatchObject([
+    { name: 'Acmé', domain: 'acme.com', attributes: { 'Size 5"': '7' } },
+  ]);
+});
+
+test.each([
   ['name,note,note,note (2)', { note: 'b', 'note (3)': 'c', 'note (2)': 'd' }],
   ['name,note (2),note,note', { 'note (2)': 'b', note: 'c', 'note (3)': 'd' }],
   ['name,,,column 2', { 'column 2 (2)': 'b', 'column 3': 'c', 'column 2': 'd' }],
@@ -113,6 +127,7 @@ test.each([
   ['', 1, /empty/],
   ['city,phone\nParis,1', 1, /no column is the company's name or domain/],
   ['name,url\nA,a.com\n"B,b.com\nC,c.com', 3, /never closed/],
+  ['"name,url\nA,a.com', 1, /never closed/],
   [Buffer.from([0x50, 0x4b, 3, 4, 1, 2]), 1, /workbook/],
   [Buffer.from([0x1f, 0x8b, 8]), 1, /gzip/],
   [Buffer.from([0xff, 0xfe, 0, 0, 1]), 1, /UTF-32/],
