@@ -26,6 +26,7 @@ const lenient: Options = {
   relax_quotes: true,
   max_record_size: 1_048_576,
 };
+const notUtf8 = 'contains bytes that are not UTF-8, as the file says it is; save it as UTF-8 again';
 
 interface Parsed {
   record: string[];
@@ -120,7 +121,7 @@ function translated(error: unknown, lastRow: number): unknown {
  * @throws CsvRejected when the file as a whole cannot be read; rows before the broken one may not have been given
  */
 export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine> {
-  const encoding = await detectEncoding(open());
+  const { encoding, damaged } = await detectEncoding(open());
   const { delimiter, skipped, text } = await withDelimiter(decoded(open(), encoding));
   const { parser, lastLine } = openParser(delimiter, skipped);
   pipeline(Readable.from(text), parser, () => {});
@@ -128,8 +129,14 @@ export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine>
   let columns: Columns | null = null;
   try {
     for await (const { record, row } of parser as AsyncIterable<Parsed>) {
+      const broken = damaged ? record.findIndex((cell) => cell.includes('\ufffd')) : -1;
       if (columns === null) {
+        if (broken >= 0) throw new CsvRejected(notUtf8, { row });
         if (record.some((cell) => cell.trim() !== '')) columns = findColumns(record, row);
+        continue;
+      }
+      if (broken >= 0) {
+        yield { status: 'rejected', row, column: columns.headers[broken] ?? null, reason: notUtf8 };
         continue;
       }
       const line = readLine(record, columns, row);

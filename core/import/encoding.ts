@@ -27,6 +27,7 @@ function fromHead(head: Uint8Array): Encoding | null {
   if (startsWith(head, 0x1f, 0x8b)) throw new CsvRejected('this is a gzip file; unpack it first', { row: 1 });
   if (startsWith(head, 0xff, 0xfe, 0, 0))
     throw new CsvRejected('UTF-32 is not read; save it as UTF-8', { row: 1 });
+  if (startsWith(head, 0xef, 0xbb, 0xbf)) return 'utf8';
   if (startsWith(head, 0xff, 0xfe)) return 'utf16le';
   if (startsWith(head, 0xfe, 0xff)) return 'utf16be';
   return guessUtf16(head);
@@ -35,9 +36,10 @@ function fromHead(head: Uint8Array): Encoding | null {
 /**
  * Reads the bytes once to learn how they are written: by their byte order mark, by the zeros of UTF-16, as UTF-8 when
  * all of them are valid UTF-8, and else as Windows-1252, which Latin-1 is a part of. Memory does not grow with the file.
+ * @returns `damaged` when a mark says UTF-8 and some bytes are not: they are decoded as U+FFFD
  * @throws CsvRejected for a workbook, an archive or UTF-32
  */
-export async function detectEncoding(bytes: Bytes): Promise<Encoding> {
+export async function detectEncoding(bytes: Bytes): Promise<{ encoding: Encoding; damaged: boolean }> {
   let head: Uint8Array = new Uint8Array(0);
   let valid = true;
   const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -46,9 +48,9 @@ export async function detectEncoding(bytes: Bytes): Promise<Encoding> {
     valid = valid && validUtf8(utf8, chunk);
     if (!valid && head.length >= sampleBytes) break;
   }
-  const marked = fromHead(head.subarray(0, sampleBytes));
-  if (marked !== null) return marked;
-  return valid && validUtf8(utf8, null) ? 'utf8' : 'win1252';
+  valid = valid && validUtf8(utf8, null);
+  const encoding = fromHead(head.subarray(0, sampleBytes)) ?? (valid ? 'utf8' : 'win1252');
+  return { encoding, damaged: encoding === 'utf8' && !valid };
 }
 
 function validUtf8(decoder: InstanceType<typeof TextDecoder>, chunk: Uint8Array | null): boolean {

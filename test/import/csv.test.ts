@@ -79,6 +79,23 @@ test('Windows-1252 is read when bytes late in the file are not UTF-8', async () 
   expect(lines.at(-1)).toMatchObject({ name: '“Ünï” – €', domain: 'acme.com', row: 3_002 });
 });
 
+test('a file marked as UTF-8 is read as such: a row with other bytes is told, the rest goes on', async () => {
+  const text = '\ufeffname,url\nMüller,m.com\nCaf%E9,cafe.com\nZoë,z.com\nA,%E2%82';
+  const bytes = text.split(/%(..)/).map((part, index) => Buffer.from(part, index % 2 === 0 ? 'utf8' : 'hex'));
+  for (const pieceBytes of [1, 3, 1000]) {
+    expect(await linesOf(Buffer.concat(bytes), { pieceBytes })).toMatchObject([
+      { row: 2, name: 'Müller' },
+      { row: 3, status: 'rejected', column: 'name', reason: expect.stringMatching(/not UTF-8/) },
+      { row: 4, name: 'Zoë' },
+      { row: 5, status: 'rejected', column: 'url', reason: expect.stringMatching(/not UTF-8/) },
+    ]);
+  }
+});
+
+test('a broken character that was written as one is taken as it is', async () => {
+  expect(await linesOf('\ufeffname,url\nCaf\ufffd,cafe.com')).toMatchObject([{ name: 'Caf\ufffd' }]);
+});
+
 test('rows are counted as lines of the file, through quoted line breaks and blank lines', async () => {
   const lines = await linesOf('name,url\r\n"A\r\nInc",a.com\r\n\r\nB,b.com\r\n"C\n\nD",c.com\r\nE,e.com\r\n');
   expect(lines.map((line) => [line.row, line.status === 'company' && line.name])).toEqual([
@@ -128,6 +145,7 @@ test.each([
   ['city,phone\nParis,1', 1, /no column is the company's name or domain/],
   ['name,url\nA,a.com\n"B,b.com\nC,c.com', 3, /never closed/],
   ['"name,url\nA,a.com', 1, /never closed/],
+  [Buffer.from('\xef\xbb\xbfname,Stra\xdfe\nA,1', 'latin1'), 1, /not UTF-8/],
   [Buffer.from([0x50, 0x4b, 3, 4, 1, 2]), 1, /workbook/],
   [Buffer.from([0x1f, 0x8b, 8]), 1, /gzip/],
   [Buffer.from([0xff, 0xfe, 0, 0, 1]), 1, /UTF-32/],
