@@ -126,7 +126,8 @@ const download = createRoute({
   request: { params: IdParam, query: ArchiveExportQuery },
   responses: {
     200: {
-      description: 'A part of the file. All parts, one behind the other, are the file.',
+      description:
+        'A part of the file. All parts, one behind the other, are the file. A CSV begins with a byte order mark, once.',
       headers: partHeaders,
       content: { 'application/x-ndjson': { schema: z.string() }, 'text/csv': { schema: z.string() } },
     },

@@ -1,5 +1,6 @@
 import { csvCell } from '../../core/archive/read/export.ts';
 import { sql } from '../../core/db/sql.ts';
+import { readCompanies } from '../../core/import/csv.ts';
 import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { anArchive, archive } from './archived.ts';
@@ -140,6 +141,34 @@ test('an export is the whole table, part by part, as NDJSON and as CSV', async (
     'id,campaignId,companyId,fullName,email,title,phone,linkedin,attributes,version,createdAt,updatedAt',
   );
   expect(csv[1]).toContain('"{""n"":');
+});
+
+test('a CSV is marked as UTF-8 once, at its start, and the import reads it back', async () => {
+  const { campaignId } = await anArchive(db, client.tenantId, { companies: 500 });
+  const files: Record<string, Buffer> = {};
+  for (const format of ['csv', 'ndjson']) {
+    const parts: Buffer[] = [];
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const reply: Response = await api.app.request(
+        `/v1/archives/${campaignId}/export?table=companies&limit=200&format=${format}${cursor === '' ? '' : `&cursor=${cursor}`}`,
+        { headers: { authorization: `Bearer ${client.key}` } },
+      );
+      // Bytes, for text() takes the mark away.
+      parts.push(Buffer.from(await reply.arrayBuffer()));
+      cursor = reply.headers.get('x-next-cursor');
+    }
+    expect(parts.length).toBeGreaterThan(2);
+    files[format] = Buffer.concat(parts);
+  }
+  const marks = (format: string) => files[format]?.toString().match(/\ufeff/g)?.length ?? 0;
+  expect([marks('csv'), marks('ndjson')]).toEqual([1, 0]);
+  expect(files.csv?.subarray(0, 5)).toEqual(Buffer.from('\ufeffid'));
+  const names: (string | null)[] = [];
+  for await (const line of readCompanies(() => [files.csv ?? Buffer.alloc(0)])) {
+    expect(line).toMatchObject({ status: 'company', attributes: { id: expect.any(String), campaignId } });
+    if (line.status === 'company') names.push(line.name);
+  }
+  expect(new Set(names).size).toBe(500);
 });
 
 test('a part fits in an answer of a Lambda, which is JSON, however many quotes there are in it', async () => {

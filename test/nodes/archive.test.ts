@@ -283,7 +283,7 @@ describe('Export', () => {
     expect(items.map(({ json }) => json.fileName).slice(0, 2)).toEqual(['people.csv', 'people-2.csv']);
     const rows = items.flatMap((item) => {
       const [names, ...lines] = text(item, 'file').split(/\r\n/);
-      expect(names).toMatch(/^id,campaignId,companyId,fullName/);
+      expect(names).toMatch(/^\ufeffid,campaignId,companyId,fullName/);
       return lines.filter((line) => /^[0-9a-f]{8}-/.test(line)).map((line) => line.slice(0, 36));
     });
     expect(rows).toEqual(ids);

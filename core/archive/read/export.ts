@@ -4,7 +4,7 @@ import { archivedTables, readArchivedRows } from './rows.ts';
 
 /**
  * One part of an archive's rows of one table as a file; parts put one behind the other are the whole file, for only the
- * first part of a CSV has the line of names.
+ * first part of a CSV has the line of names, and before it the mark without which Excel takes UTF-8 for Windows-1252.
  * @throws InvalidCursor
  */
 export async function exportArchive(
@@ -22,7 +22,7 @@ export async function exportArchive(
     // A Lambda answers 6 MB of JSON, of which the file is one string: every quote of it is two bytes.
     sizeOf: (row) => Buffer.byteLength(JSON.stringify(write(row))),
   });
-  const start = format === 'csv' && cursor === undefined ? csvLine(names) : '';
+  const start = format === 'csv' && cursor === undefined ? `\ufeff${csvLine(names)}` : '';
   return { body: start + data.map(write).join(''), next };
 }
 

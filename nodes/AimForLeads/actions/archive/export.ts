@@ -109,7 +109,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     if (next !== undefined && next === cursor) {
       throw new NodeOperationError(this.getNode(), 'The export does not come to an end', { itemIndex });
     }
-    // The first part alone has the line of names; each file has it.
+    // The first part alone has the line of names, with the mark that says UTF-8; each file has both.
     if (cursor === undefined && format === 'csv') names = bytes.subarray(0, bytes.indexOf('\n') + 1);
     if (reading.bytes > 0 && reading.bytes + bytes.length > maxBytes) {
       files.push(await fileOf.call(this, reading, asked, files.length + 1));
