@@ -1647,10 +1647,13 @@ CREATE OR REPLACE FUNCTION aim.make_change_partitions(days_ahead integer)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET lock_timeout TO '500ms'
+ SET "TimeZone" TO 'UTC'
 AS $function$
 declare
   day date;
   name text;
+  since text;
+  until text;
   made int := 0;
 begin
   -- Two sweeps at once: the second leaves it to the first.
@@ -1660,11 +1663,19 @@ begin
   for day in select generate_series(current_date, current_date + days_ahead, interval '1 day')::date loop
     name := 'changes_' || to_char(day, 'YYYYMMDD');
     continue when to_regclass(format('aim.%I', name)) is not null;
+    since := coalesce((
+      select substring(pg_get_expr(relpartbound, oid) from 'TO \(''([^'']+)') from pg_class
+      where oid = to_regclass('aim.changes_' || to_char(day - 1, 'YYYYMMDD'))
+    ), day::text);
+    until := coalesce((
+      select substring(pg_get_expr(relpartbound, oid) from 'FROM \(''([^'']+)') from pg_class
+      where oid = to_regclass('aim.changes_' || to_char(day + 1, 'YYYYMMDD'))
+    ), (day + 1)::text);
     execute format('create table aim.%I (like public.changes including defaults including constraints including storage)', name);
     execute format(
       'with moved as (delete from aim.changes_default where at >= %L and at < %L returning *) insert into aim.%I select * from moved',
-      day, day + 1, name);
-    execute format('alter table public.changes attach partition aim.%I for values from (%L) to (%L)', name, day, day + 1);
+      since, until, name);
+    execute format('alter table public.changes attach partition aim.%I for values from (%L) to (%L)', name, since, until);
     made := made + 1;
   end loop;
   return made;
@@ -1899,6 +1910,7 @@ CREATE OR REPLACE FUNCTION aim.prune_changes(retention_days integer)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET lock_timeout TO '500ms'
+ SET "TimeZone" TO 'UTC'
 AS $function$
 declare
   old record;
@@ -1924,6 +1936,16 @@ begin
     execute format('drop table %s', old.partition);
     pruned := pruned + 1;
   end loop;
+  with gone as (
+    delete from aim.changes_default where ctid = any (array(
+      select ctid from aim.changes_default where at < current_date - retention_days limit 10000
+    )) returning xid
+  )
+  select xid into highest from gone order by xid desc limit 1;
+  if highest is not null then
+    update change_floor set xid = greatest(xid, highest);
+    pruned := pruned + 1;
+  end if;
   return pruned;
 exception when lock_not_available then
   return 0;

@@ -8,8 +8,8 @@ const retentionDays = 14;
 const lateMs = 5 * 60_000;
 
 /**
- * Makes the partitions of the days ahead, drops those past retention, and says when the feed is late. Cheap when there
- * is nothing to do, and safe twice at once.
+ * Makes the partitions of the days ahead, drops those past retention, deletes some of what is past it in the default,
+ * and says when the feed is late. Cheap when there is nothing to do, and safe twice at once.
  */
 export async function maintainChanges({ db, log }: { db: Db; log: Log }): Promise<void> {
   const [moved] = await db.query<{ made: number; pruned: number }>(sql('changes.maintain')`

@@ -292,4 +292,85 @@ describe('partitions', () => {
     expect((await read(kept)).data).toEqual([]);
     await own.close();
   });
+
+  test('changes of days that had no partition go too, a part a sweep, and whoever had not read them is told', async () => {
+    const own = await testDatabase();
+    const tenantId = await aTenant(own);
+    const bound = own.asApi.forTenant(tenantId);
+    const write = (daysAgo: number, rows: number) =>
+      own.query(sql('test.write')`
+        insert into changes (at, user_id, entity, op, ids)
+        select now() - make_interval(days => ${daysAgo}), ${tenantId}, 'provider', 'insert', array[uuidv7()]
+        from generate_series(1, ${rows}::int)`);
+    const left = async () =>
+      (await own.query(sql('test.left')`select from aim.changes_default where user_id = ${tenantId}`)).length;
+    const read = (after: string) => readChanges({ db: bound }, tenantId, { after, limit: 10 });
+
+    const before = await position({ db: bound });
+    await write(40, 10_001);
+    await horizonPassed(own);
+    const between = await position({ db: bound });
+    await write(2, 1);
+    await horizonPassed(own);
+    expect(await left()).toBe(10_002);
+
+    await maintainChanges({ db: own.asWorker, log });
+    expect(await left()).toBe(2);
+    await expect(read(before)).rejects.toMatchObject({ code: 'cursor_expired', status: 410 });
+    expect((await read(between)).data).toHaveLength(1);
+    await maintainChanges({ db: own.asWorker, log });
+    await maintainChanges({ db: own.asWorker, log });
+    expect(await left()).toBe(1);
+    expect((await read(between)).data).toHaveLength(1);
+    await own.close();
+  });
+
+  test('a day is one of UTC, whatever the time zone of the session that makes it', async () => {
+    const own = await testDatabase();
+    const ahead = await own.asWorker.transaction(async (tx) => {
+      await tx.query(sql('test.zone')`select set_config('timezone', 'Pacific/Auckland', true)`);
+      return tx.query(
+        sql('test.ahead')`select aim.make_change_partitions(16) as made, aim.prune_changes(14) as pruned`,
+      );
+    });
+    expect(ahead).toEqual([{ made: 2, pruned: 0 }]);
+    const [last] = await own.query<{ name: string; bounds: string }>(sql('test.last')`
+      select relname as name, pg_get_expr(relpartbound, oid) as bounds from pg_class
+      where relname ~ '^changes_2' and relkind = 'r' order by relname desc limit 1`);
+    const day = last?.name.replace(/^changes_(....)(..)(..)$/, '$1-$2-$3');
+    expect(last?.bounds).toContain(`FROM ('${day} 00:00:00+00')`);
+    await own.close();
+  });
+
+  test.each(['America/Los_Angeles', 'Asia/Tokyo'])(
+    'days leave neither a gap nor an overlap beside one that was made in %s',
+    async (zone) => {
+      const own = await testDatabase();
+      await own.transaction(async (tx) => {
+        await tx.query(sql('test.zone')`select set_config('timezone', ${zone}, true)`);
+        await tx.query(sql('test.day')`
+          do $body$
+          declare
+            part text;
+          begin
+            for part in select inhrelid::regclass from pg_inherits
+              where inhparent = 'public.changes'::regclass and inhrelid <> 'aim.changes_default'::regclass
+            loop
+              execute format('drop table %s', part);
+            end loop;
+            execute format('create table aim.%I partition of changes for values from (%L) to (%L)',
+              to_char(current_date, '"changes_"YYYYMMDD'), current_date, current_date + 1);
+          end
+          $body$`);
+      });
+      await maintainChanges({ db: own.asWorker, log });
+      const tenantId = await aTenant(own);
+      await own.query(sql('test.hours')`
+        insert into changes (at, user_id, entity, op, ids)
+        select now() + make_interval(hours => n), ${tenantId}, 'provider', 'insert', array[uuidv7()]
+        from generate_series(0, 13 * 24) n`);
+      expect(await own.query(sql('test.lost')`select at from aim.changes_default`)).toEqual([]);
+      await own.close();
+    },
+  );
 });
