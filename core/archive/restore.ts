@@ -11,6 +11,7 @@ import {
   type Restoring,
   restoring,
 } from './columns.ts';
+import { isKey, ownIfErased } from './forget/keys.ts';
 import { begun, type Progress, wholeOf } from './progress.ts';
 import type { Started } from './start.ts';
 import {
@@ -194,15 +195,17 @@ async function insert(
   const owned = ofJobs(table)
     ? sql.fragment`${held.tenantId}::uuid`
     : sql.fragment`${held.tenantId}::uuid, ${held.id}::uuid`;
-  const valueNamed = (name: string) => {
-    const index = names.findIndex(({ strings }) => strings[0] === `"${name}"`);
-    return values[index] ?? sql.fragment`null`;
-  };
+  const columns = names.map(({ strings }) => strings[0]?.slice(1, -1) ?? '');
+  const valueNamed = (name: string) => values[columns.indexOf(name)] ?? sql.fragment`null`;
+  // Older erasures left the same key in two rows.
+  const own = values.map((value, index) =>
+    isKey(table, columns[index] ?? '') ? ownIfErased(value, valueNamed('id')) : value,
+  );
   const condition = needsProvider[table]?.(valueNamed) ?? sql.fragment`true`;
   const [written] = await tx.query<{ rows: number }>(sql(`restore.write.${table}`)`
     with written as (
       insert into ${sql.identifier(table)} (${owner}, ${list(names)})
-      select ${owned}, ${list(values)}
+      select ${owned}, ${list(own)}
       from ${inMemory(chunks)} k cross join lateral ${source}
       where ${condition}
       order by k.number, r.place

@@ -1,4 +1,5 @@
 import { runErasure, startErasure } from '../../core/archive/forget/erase.ts';
+import { rewriteChunk } from '../../core/archive/forget/rewrite.ts';
 import { startRestore } from '../../core/archive/restore.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { type Statement, sql } from '../../core/db/sql.ts';
@@ -154,6 +155,75 @@ test('what named people in its keys and longest texts is restored once they are 
     select length(full_name) as name, length(title) as title, length(phone) as phone from contacts where campaign_id = ${id}`);
   expect(contact).toEqual([{ name: 500, title: 500, phone: 100 }]);
   expect(await tracesOf(db, 'a@b.co')).toEqual([]);
+});
+
+test('whose email is the address in another dress goes from an archive too, which can be restored', async () => {
+  const id = await aCampaign(db, client.tenantId);
+  const rows = [
+    { email: 'mailto:ann@known.example', fullName: 'Ann Smith' },
+    { email: 'mailto:bob@known.example', fullName: 'Bob Brown' },
+    { email: "o'ann@known.example", fullName: 'Odd' },
+    { email: "o'bob@known.example", fullName: 'Even' },
+  ];
+  await client.post('/v1/contacts/bulk', { campaignId: id, rows });
+  await archived(db, client.tenantId, id);
+  for (const whom of ['ann@known.example', 'bob@known.example'])
+    expect(await forget(undefined, undefined, whom)).toMatchObject({ done: true });
+  expect(await tracesOf(db, 'Ann Smith')).toEqual([]);
+  expect(await restored(db, client.tenantId, id)).toMatchObject({ done: true });
+  const left = await db.query(t`
+    select full_name as name, email = 'o''[erased] ' || right(id::text, 12) as own from contacts
+    where campaign_id = ${id} order by 1`);
+  expect(left).toEqual([
+    { name: 'Even', own: true },
+    { name: 'Odd', own: true },
+  ]);
+});
+
+test('an archive in which two people were left with the same email, or a key, is restored, once and again', async () => {
+  const { tenantId } = client;
+  const id = await aCampaign(db, tenantId);
+  const [companyId] = await someCompanies(db, tenantId, id, 2);
+  await db.query(t`insert into contacts (user_id, campaign_id, full_name, email)
+    select ${tenantId}, ${id}, 'P ' || n, 'mailto:p' || n || '@known.example' from generate_series(1, 3) n`);
+  await db.query(t`
+    with research as (
+      insert into company_research (user_id, campaign_id, company_id, kind)
+      values (${tenantId}, ${id}, ${companyId}, 'company') returning id
+    )
+    insert into prospect_research (user_id, campaign_id, company_id, company_research_id, natural_key)
+    select ${tenantId}, ${id}, ${companyId}, id, 'company-' || n || '.example' from research, generate_series(1, 2) n`);
+  await archived(db, tenantId, id);
+  // As erasures left them.
+  const pattern = '(company-|p)[0-9]@?(known)?[.]example';
+  for (const table of ['contacts', 'companies', 'prospect_research'])
+    await db.transaction((tx) =>
+      rewriteChunk(
+        tx,
+        { archiveId: id, table, number: 1 },
+        {
+          drop: sql.fragment`false`,
+          change: sql.fragment`true`,
+          changed: sql.fragment`regexp_replace(raw.value::text, ${pattern}, '[erased]', 'g')::jsonb`,
+        },
+      ),
+    );
+  const keys = () =>
+    db.query<{ key: string; own: boolean }>(t`
+      select left(key, -12) as key, right(key, 12) = right(id::text, 12) as own from (
+        select id, email as key from contacts where campaign_id = ${id}
+        union all select id, natural_key from companies where campaign_id = ${id} and domain = natural_key
+        union all select id, natural_key from prospect_research where campaign_id = ${id}
+      ) each order by 1`);
+  const own = [...Array(4).fill('[erased] '), ...Array(3).fill('mailto:[erased] ')].map((key) => ({
+    key,
+    own: true,
+  }));
+  expect(await restored(db, tenantId, id)).toMatchObject({ done: true });
+  expect(await keys()).toEqual(own);
+  await archived(db, tenantId, id);
+  await restored(db, tenantId, id);
+  expect(await keys()).toEqual(own);
 });
 
 test('a dead letter forgets an address behind a character of several bytes', async () => {

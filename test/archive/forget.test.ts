@@ -1,4 +1,5 @@
 import { runErasure, startErasure } from '../../core/archive/forget/erase.ts';
+import { upsertContacts } from '../../core/contacts/upsert.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -179,4 +180,66 @@ test('an address outside ASCII goes from bytes too, and one that only ends like 
     t`select body from dead_letters where user_id = ${tenantId}`,
   );
   expect(letter?.body.toString()).toBe(body.toString().replace(`"${email}"`, '"[erased]"'));
+});
+
+test('whose email is the address in another dress goes as a whole, and whose only looks like it stays', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 0 });
+  const dressed = [
+    'mailto:ann@known.example',
+    '<Ann@Known.example>,',
+    "'ann@known.example'",
+    'ann@known.example?subject=x',
+  ];
+  const others = [
+    'joann@known.example',
+    "o'ann@known.example",
+    'mailto:ann@known.example.org',
+    'mailto:bob@known.example',
+  ];
+  const rows = [...dressed, ...others].map((email) => ({ email, fullName: 'Somebody' }));
+  const { counts } = await upsertContacts({ db: db.asApi.forTenant(tenantId) }, tenantId, {
+    campaignId,
+    rows,
+  });
+  expect(counts.created).toBe(rows.length);
+  await db.query(t`insert into contacts (user_id, campaign_id, full_name, email)
+    values (${tenantId}, ${campaignId}, 'Ann', ' Ann Smith <ann@known.example> (work)')`);
+  const left = async () => {
+    const found = await db.query<{ email: string }>(t`
+      select regexp_replace(email, '[0-9a-f]{12}$', 'ID') as email from contacts where user_id = ${tenantId}`);
+    return found.map(({ email }) => email).sort();
+  };
+  expect(await forget(tenantId, 'ann@known.example')).toMatchObject({ done: true });
+  const [joann = '', , ...rest] = others;
+  expect(await left()).toEqual([joann, "o'[erased] ID", ...rest].sort());
+  expect(await forget(tenantId, 'bob@known.example')).toMatchObject({ done: true });
+  expect(await left()).toEqual([joann, "o'[erased] ID", 'mailto:ann@known.example.org'].sort());
+});
+
+test('an email of several addresses keeps the others, and stays the only one of its kind', async () => {
+  const { tenantId, campaignId, companyIds } = await aWorld(db, { companies: 1 });
+  for (const one of ['ann', 'cy'])
+    await db.query(t`insert into contacts (user_id, campaign_id, full_name, email)
+      values (${tenantId}, ${campaignId}, 'Two', ${`${one}@known.example, bob@known.example`})`);
+  await db.query(t`
+    with research as (
+      insert into company_research (user_id, campaign_id, company_id, kind)
+      values (${tenantId}, ${campaignId}, ${companyIds[0]}, 'company') returning id
+    )
+    insert into prospect_research (user_id, campaign_id, company_id, company_research_id, natural_key, email)
+    select ${tenantId}, ${campaignId}, ${companyIds[0]}, id, 'email:' || email, email
+    from research, unnest(array['ann@known.example, bob@known.example', 'cy@known.example, bob@known.example']) email`);
+  for (const one of ['ann', 'cy'])
+    expect(await forget(tenantId, `${one}@known.example`)).toMatchObject({ done: true });
+  const two = Array(2).fill({ email: '[erased], bob@known.example ', own: true });
+  for (const rows of [
+    t`select left(email, -12) as email, right(email, 12) = right(id::text, 12) as own from contacts where user_id = ${tenantId}`,
+    t`select substr(left(natural_key, -12), 7) as email, right(natural_key, 12) = right(id::text, 12) as own
+      from prospect_research where user_id = ${tenantId}`,
+  ])
+    expect(await db.query(rows)).toEqual(two);
+  // The last one takes the row along.
+  await forget(tenantId, 'bob@known.example');
+  expect(await db.query(t`select id from contacts where user_id = ${tenantId}`)).toEqual([]);
+  expect(await db.query(t`select id from prospect_research where user_id = ${tenantId}`)).toEqual([]);
 });

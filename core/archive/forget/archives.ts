@@ -1,14 +1,12 @@
 import type { Db } from '../../db/connect.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
-import { companyKey, lengths, type Walk, walkOf } from './live.ts';
+import { isKey, isRowOf, keyWithout } from './keys.ts';
+import { lengths, type Walk, walkOf } from './live.ts';
 import { jsonWithout, mentions, othersIn, type Person } from './person.ts';
 import { type ChunkKey, rewriteChunk } from './rewrite.ts';
 
 /** Chunks that one transaction looks into; those that name the person are few. */
 const chunksPerTransaction = 20;
-
-/** Rows that are the person, in the tables that hold people. */
-const people = ['contacts', 'prospect_research'];
 
 const chunks: Walk = async (tx, person, after) => {
   const looked = await tx.query<ChunkKey & { hit: boolean }>(sql('erase.chunks')`
@@ -41,12 +39,9 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
   const [archive] = await tx.query<{ state: string }>(sql('erase.archive')`
     select state from archived_campaigns where id = ${chunk.archiveId} and user_id = ${person.tenantId} for update`);
   if (archive?.state !== 'archived') return 0;
-  const isPerson = people.includes(chunk.table)
-    ? sql.fragment`(lower(row.value ->> 'email') = lower(${person.email})
-        or ${mentions(person, sql.fragment`(row.value ->> 'natural_key')`)})`
-    : sql.fragment`false`;
+  const is = isRowOf(person, chunk.table, (name) => sql.fragment`(row.value ->> ${name}::text)`);
   return rewriteChunk(tx, chunk, {
-    drop: sql.fragment`coalesce(${isPerson}, false)`,
+    drop: sql.fragment`coalesce(${is}, false)`,
     change: mentions(person, sql.fragment`row.value::text`),
     changed: asTheTableTakesIt(
       person,
@@ -56,17 +51,16 @@ async function forgetInChunk(tx: Db, person: Person, chunk: ChunkKey): Promise<n
   });
 }
 
-/** Or it could not be restored: texts no longer than they may be, and a company's key its own. */
+/** Or it could not be restored: texts no longer than they may be, and keys that are each row's own. */
 function asTheTableTakesIt(person: Person, table: string, changed: Fragment): Fragment {
   const own: object | undefined = (lengths as Record<string, object>)[table];
   if (!own) return changed;
   const most = sql.fragment`(${JSON.stringify(own)}::jsonb ->> (c.value ->> 0))::int`;
-  const isKey =
-    table === 'companies' ? sql.fragment`c.value ->> 0 in ('natural_key', 'domain')` : sql.fragment`false`;
-  const key = companyKey(person, sql.fragment`(o.value #>> '{}')`, sql.fragment`(raw.value ->> 0)`);
+  const keys = Object.keys(own).filter((column) => isKey(table, column));
+  const key = keyWithout(person, sql.fragment`(o.value #>> '{}')`, sql.fragment`raw.value ->> 0`);
   return sql.fragment`(
     select to_jsonb(array_agg(case
-        when ${isKey} and jsonb_typeof(o.value) = 'string' then to_jsonb(${key})
+        when c.value ->> 0 = any (${keys}::text[]) and jsonb_typeof(o.value) = 'string' then to_jsonb(${key})
         when jsonb_typeof(v.value) = 'string' and ${most} is not null then to_jsonb(left(v.value #>> '{}', ${most}))
         else v.value end order by place))
     from jsonb_array_elements(raw.columns) with ordinality c (value, place)
@@ -91,7 +85,7 @@ function lateResult(person: Person): Fragment {
 /** The archives of a tenant: each as the campaign it was, then its chunks. */
 export const archiveWalks: Record<string, Walk> = {
   archived_campaigns: walkOf({
-    table: sql.fragment`archived_campaigns`,
+    table: 'archived_campaigns',
     texts: { name: 200 },
     jsons: ['campaign'],
     hasVersion: false,

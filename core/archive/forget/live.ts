@@ -1,5 +1,6 @@
 import type { Db } from '../../db/connect.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
+import { isKey, isRowOf, keyWithout } from './keys.ts';
 import { jsonWithout, mentions, othersIn, type Person, personOf, without } from './person.ts';
 
 const rowsPerTransaction = 1_000;
@@ -18,11 +19,9 @@ export interface Walked {
 export type Walk = (tx: Db, person: Person, after: Position | undefined) => Promise<Walked>;
 
 interface Shape {
-  table: Fragment;
+  table: string;
   texts: { [column: string]: number };
   jsons?: string[];
-  /** Rows that are the person: they go as a whole. */
-  isPerson?: (person: Person) => Fragment;
   hasVersion?: boolean;
   hasUpdatedAt?: boolean;
   /** Rows that must not be written: those of a campaign in the archive, which is looked through by itself. */
@@ -31,26 +30,29 @@ interface Shape {
 
 /** Walks a table in the order of its tenant's page index. */
 export function walkOf({
-  table,
+  table: name,
   texts,
   jsons = [],
-  isPerson,
   hasVersion = true,
   hasUpdatedAt = true,
   inCampaign = true,
 }: Shape): Walk {
+  const table = sql.identifier(name);
   return async (tx, person, after) => {
     const columns = [...Object.keys(texts), ...jsons].map(sql.identifier);
     const whole = columns.reduce((all, one) => sql.fragment`${all}, ${one}::text`, sql.fragment`' '`);
     const named = mentions(person, sql.fragment`document`);
     const sets = [
-      ...Object.entries(texts).map(
-        ([name, length]) =>
-          sql.fragment`${sql.identifier(name)} = ${without(person, sql.fragment`t.${sql.identifier(name)}`, length)}`,
-      ),
+      ...Object.entries(texts).map(([column, length]) => {
+        const text = sql.fragment`t.${sql.identifier(column)}`;
+        const left = isKey(name, column)
+          ? keyWithout(person, text, sql.fragment`t.id`)
+          : without(person, text, length);
+        return sql.fragment`${sql.identifier(column)} = ${left}`;
+      }),
       ...jsons.map(
-        (name) =>
-          sql.fragment`${sql.identifier(name)} = ${jsonWithout(person, sql.fragment`t.${sql.identifier(name)}`)}`,
+        (column) =>
+          sql.fragment`${sql.identifier(column)} = ${jsonWithout(person, sql.fragment`t.${sql.identifier(column)}`)}`,
       ),
       ...(hasVersion ? [sql.fragment`version = t.version + 1`] : []),
       ...(hasUpdatedAt ? [sql.fragment`updated_at = now()`] : []),
@@ -61,7 +63,7 @@ export function walkOf({
     const writable = inCampaign
       ? sql.fragment`and not exists (select from campaigns c where c.id = chunk.campaign_id and c.archived)`
       : sql.empty;
-    const is = isPerson ? isPerson(person) : sql.fragment`false`;
+    const is = isRowOf(person, name, sql.identifier);
     const [last] = await tx.query<{ createdAt: string; id: string; rows: number; changed: number }>(sql(
       'erase.walk',
     )`
@@ -90,37 +92,9 @@ const person = { full_name: 500, email: 320, title: 500, phone: 100, linkedin: 5
 /** How long texts may be, of each table: what stands for an address may be longer than the address was. */
 export const lengths = {
   contacts: person,
-  prospect_research: person,
-  companies: { name: 500 },
+  prospect_research: { ...person, natural_key: 600 },
+  companies: { name: 500, domain: 255, natural_key: 600 },
   research_jobs: { error_message: 2000 },
-};
-
-const hasEmail = ({ email }: Person) => sql.fragment`lower(email) = lower(${email})`;
-
-/** A company is found again by its key: where the address was part of that, its own id takes its place. */
-export function companyKey(person: Person, key: Fragment, id: Fragment): Fragment {
-  return sql.fragment`case when ${mentions(person, key)} then ${without(person, key, 200)} || ' ' || right(${id}, 12)
-    else ${key} end`;
-}
-
-const companies: Walk = async (tx, person, after) => {
-  const key = (column: Fragment) => companyKey(person, column, sql.fragment`t.id::text`);
-  await tx.query(sql('erase.company_keys')`
-    update companies t set domain = ${key(sql.fragment`t.domain`)}, natural_key = ${key(sql.fragment`t.natural_key`)}
-    where t.user_id = ${person.tenantId} and t.id in (
-      select id from companies where user_id = ${person.tenantId} ${
-        after
-          ? sql.fragment`and (created_at, id) > (${after.createdAt}::timestamptz, ${after.id}::uuid)`
-          : sql.empty
-      }
-      order by created_at, id limit ${rowsPerTransaction}
-    ) and ${mentions(person, sql.fragment`t.natural_key`)}
-      and not exists (select from campaigns c where c.id = t.campaign_id and c.archived)`);
-  return walkOf({ table: sql.fragment`companies`, texts: lengths.companies, jsons: ['attributes'] })(
-    tx,
-    person,
-    after,
-  );
 };
 
 /** Jobs have no order of a tenant's: one batch after the other. */
@@ -239,27 +213,21 @@ const answers: Walk = async (tx, person, after) => {
 
 /** Every table that may hold an address outside the archives, in the order in which they are looked through. */
 export const liveWalks: Record<string, Walk> = {
-  contacts: walkOf({
-    table: sql.fragment`contacts`,
-    texts: lengths.contacts,
-    jsons: ['attributes'],
-    isPerson: hasEmail,
-  }),
+  contacts: walkOf({ table: 'contacts', texts: lengths.contacts, jsons: ['attributes'] }),
   prospect_research: walkOf({
-    table: sql.fragment`prospect_research`,
+    table: 'prospect_research',
     texts: lengths.prospect_research,
     jsons: ['attributes'],
-    isPerson: (one) => sql.fragment`(${hasEmail(one)} or ${mentions(one, sql.fragment`natural_key`)})`,
   }),
   company_research: walkOf({
-    table: sql.fragment`company_research`,
+    table: 'company_research',
     texts: { summary: 1_000_000_000 },
     jsons: ['findings', 'sources'],
   }),
-  companies,
+  companies: walkOf({ table: 'companies', texts: lengths.companies, jsons: ['attributes'] }),
   research_jobs: jobs,
   late_results: lateResults,
-  campaigns: walkOf({ table: sql.fragment`campaigns`, texts: { name: 200 }, inCampaign: false }),
+  campaigns: walkOf({ table: 'campaigns', texts: { name: 200 }, inCampaign: false }),
   dead_letters: deadLetters,
   idempotency_keys: answers,
 };

@@ -9,6 +9,8 @@ export interface Person {
   email: string;
   /** Postgres' regular expression of the address as a whole: in `joann@x` there is no `ann@x`. */
   pattern: string;
+  /** The same in a field for an address, behind nothing that an address may have before its `@`, as in `o'ann@x`. */
+  inField: string;
   /** The ways of writing it, for a quick look before the slow one. */
   spellings: string[];
 }
@@ -22,7 +24,8 @@ export function personOf(tenantId: string, email: string, { behindBytes = false 
   const bytes = behindBytes ? '|(?<=\\\\[0-7]{3})' : '';
   const before = `(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|(?<=%[0-9a-fA-F]{2})${bytes})`;
   const after = '(?![[:alnum:]-]|\\.[[:alnum:]])';
-  return { tenantId, email, spellings, pattern: `${before}(?:${any})${after}` };
+  const inField = `(?:^|[\\s<>()\\[\\],;:"/=?])'*(?:${any})${after}`;
+  return { tenantId, email, spellings, pattern: `${before}(?:${any})${after}`, inField };
 }
 
 /** Whether the text names the person. */
@@ -38,10 +41,19 @@ export function without({ pattern }: Person, text: Fragment, length = 1_000_000_
   return sql.fragment`left(regexp_replace(${text}, ${pattern}, ${erased}, 'gi'), ${length}::int)`;
 }
 
+/**
+ * Whether a row with this email, or with this key made of it, is the person: it may be dressed, as in `mailto:ann@x` or
+ * `Ann <ann@x>`. One of several addresses may be anybody's.
+ */
+export function isPerson(person: Person, field: Fragment): Fragment {
+  return sql.fragment`(lower(${field}) = lower(${person.email}) or (
+    ${mentions(person, field)} and ${field} ~* ${person.inField} and ${without(person, field)} !~* '@|%40'))`;
+}
+
 /** An array of people as a provider found them, without those that are this one. */
 export function othersIn(person: Person, people: Fragment): Fragment {
-  const is = sql.fragment`(lower(one.value ->> 'email') = lower(${person.email})
-    or ${mentions(person, sql.fragment`(one.value ->> 'naturalKey')`)})`;
+  const is = sql.fragment`(${isPerson(person, sql.fragment`(one.value ->> 'email')`)}
+    or ${isPerson(person, sql.fragment`(one.value ->> 'naturalKey')`)})`;
   return sql.fragment`case when jsonb_typeof(${people}) <> 'array' then ${people} else (
     select coalesce(json_agg(one.value order by one.place)::jsonb, '[]')
     from jsonb_array_elements(case when jsonb_typeof(${people}) = 'array' then ${people} end)
