@@ -243,3 +243,32 @@ test('an email of several addresses keeps the others, and stays the only one of 
   expect(await db.query(t`select id from contacts where user_id = ${tenantId}`)).toEqual([]);
   expect(await db.query(t`select id from prospect_research where user_id = ${tenantId}`)).toEqual([]);
 });
+
+test('an address goes from URLs, in whatever part of it is encoded, and one that only ends like it stays there', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 0 });
+  const emails = ['ann+news@known.example', "o'ann@known.example", 'jürgen@große-firma.example'];
+  const encoded = emails.map(encodeURIComponent);
+  const written = [
+    ...encoded,
+    ...encoded.map((text) => text.toLowerCase()),
+    ...encoded.map((text) => text.replace('%40', '@')),
+    ...emails.map((text) => text.replace('@', '%40')),
+    'o%27ann%40known.example',
+  ];
+  const others = ['jo%2Bann%2Bnews%40known.example', 'ann%2Bnews%40known.example.org'];
+  const urls = [...written, ...others].map((text) => `https://x.example/?e=${text}&x=1`);
+  await db.query(t`insert into contacts (user_id, campaign_id, full_name, attributes)
+    values (${tenantId}, ${campaignId}, 'Bob', ${JSON.stringify({ urls })}::jsonb)`);
+  await db.query(t`insert into dead_letters (user_id, queue, message_id, body, fingerprint, error_code, reason)
+    values (${tenantId}, 'research', 'm', ${Buffer.from(urls.join(' '))}, 'x', 'x', 'x')`);
+  for (const email of emails) expect(await forget(tenantId, email)).toMatchObject({ done: true });
+  const left = urls.map((url, index) => (index < written.length ? 'https://x.example/?e=[erased]&x=1' : url));
+  const [contact] = await db.query<{ urls: string[] }>(
+    t`select attributes -> 'urls' as urls from contacts where user_id = ${tenantId}`,
+  );
+  expect(contact?.urls).toEqual(left);
+  const [letter] = await db.query<{ body: Buffer }>(
+    t`select body from dead_letters where user_id = ${tenantId}`,
+  );
+  expect(letter?.body.toString().split(' ')).toEqual(left);
+});

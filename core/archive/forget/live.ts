@@ -134,11 +134,7 @@ const jobs: Walk = async (tx, person, after) => {
 
 /** Bytes as they came: looked at as text in which every byte that is no ASCII is written out. */
 const deadLetters: Walk = async (tx, person, after) => {
-  const inBytes = Buffer.from(person.email).reduce(
-    (text, byte) => text + (byte < 128 ? String.fromCharCode(byte) : `\\${byte.toString(8)}`),
-    '',
-  );
-  const raw = personOf(person.tenantId, inBytes, { behindBytes: true });
+  const raw = personOf(person.tenantId, person.email, { inBytes: true });
   const [last] = await tx.query<{ createdAt: string; id: string; rows: number; changed: number }>(sql(
     'erase.letters',
   )`

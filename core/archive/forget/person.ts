@@ -15,14 +15,35 @@ export interface Person {
   spellings: string[];
 }
 
-/** @param behindBytes the text has bytes written out, as \\342: one before the address is no part of it */
-export function personOf(tenantId: string, email: string, { behindBytes = false } = {}): Person {
-  const inJson = JSON.stringify(email).slice(1, -1);
-  const spellings = [...new Set([email, inJson])].flatMap((text) => [text, text.replace('@', '%40')]);
+/** In JSON, and in a URL, of which some encode more than others. */
+const encodings = [
+  (text: string) => text,
+  (text: string) => JSON.stringify(text).slice(1, -1),
+  encodeURIComponent,
+  (text: string) => encodeURIComponent(text).replaceAll("'", '%27'),
+];
+
+/** Bytes as Postgres' format `escape` has them. */
+const inEscapes = (text: string) =>
+  Buffer.from(text).reduce(
+    (all, byte) =>
+      all + (byte > 127 ? `\\${byte.toString(8)}` : byte === 92 ? '\\\\' : String.fromCharCode(byte)),
+    '',
+  );
+
+/** @param inBytes the text has bytes written out, as \\342: one before the address is no part of it */
+export function personOf(tenantId: string, email: string, { inBytes = false } = {}): Person {
+  const [local = '', domain = ''] = email.split('@');
+  const written = encodings.flatMap((encode) =>
+    ['@', '%40'].map((at) => encode(local) + at + encode(domain)),
+  );
+  const spellings = [...new Set(inBytes ? written.map(inEscapes) : written)];
   const any = spellings.map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('|');
   // In JSON a line break before it is written as \n, whose letter is no part of the address.
-  const bytes = behindBytes ? '|(?<=\\\\[0-7]{3})' : '';
-  const before = `(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|(?<=%[0-9a-fA-F]{2})${bytes})`;
+  const bytes = inBytes ? '|(?<=\\\\[0-7]{3})' : '';
+  // Nor is what a URL has encoded before it, unless that stands for a character of an address.
+  const inUrl = '(?<=%[0-9a-f]{2})(?<!%(?:2[bde]|5f))';
+  const before = `(?:(?<![[:alnum:]._%+-])|(?<=\\\\[bfnrt])|(?<=\\\\u[0-9a-f]{4})|${inUrl}${bytes})`;
   const after = '(?![[:alnum:]-]|\\.[[:alnum:]])';
   const inField = `(?:^|[\\s<>()\\[\\],;:"/=?])'*(?:${any})${after}`;
   return { tenantId, email, spellings, pattern: `${before}(?:${any})${after}`, inField };
