@@ -31,9 +31,11 @@ export function promoteProspects(
 ): Promise<BulkReply> {
   return db.transaction(async (tx) => {
     await holdCampaign({ db: tx }, tenantId, campaignId);
+    // Held until the contacts are there, or an erasure between the two would miss them; in the order in which results lock.
     const found = await tx.query<Prospect>(sql('prospects.to_promote')`
       select id, company_id, full_name, email, title, phone, linkedin, attributes from prospect_research
-      where id = any(${prospectIds}::uuid[]) and campaign_id = ${campaignId} and user_id = ${tenantId}`);
+      where id = any(${prospectIds}::uuid[]) and campaign_id = ${campaignId} and user_id = ${tenantId}
+      order by company_research_id, natural_key for share`);
     const byId = new Map(found.map((prospect) => [prospect.id, prospect]));
     const results: RowResult[] = [];
     const rows: ParsedContact[] = [];
