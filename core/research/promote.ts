@@ -31,7 +31,7 @@ export function promoteProspects(
 ): Promise<BulkReply> {
   return db.transaction(async (tx) => {
     await holdCampaign({ db: tx }, tenantId, campaignId);
-    // Held until the contacts are there, or an erasure between the two would miss them; in the order in which results lock.
+    // Held until the contacts are there, or an erasure would miss them meanwhile; locked in the order in which results are.
     const found = await tx.query<Prospect>(sql('prospects.to_promote')`
       select id, company_id, full_name, email, title, phone, linkedin, attributes from prospect_research
       where id = any(${prospectIds}::uuid[]) and campaign_id = ${campaignId} and user_id = ${tenantId}

@@ -242,3 +242,17 @@ test('a policy is set as a whole, shown again, and is nobody elses', async () =>
   expect((await other.get('/v1/archive-policy')).body.version).toBeNull();
   expect((await client.put('/v1/archive-policy', { idleDays: 0 })).status).toBe(400);
 });
+
+test('an archive whose campaign is renamed is shown under the new name, and so is what is found in it', async () => {
+  const { campaignId } = await anArchive(db, client.tenantId, {
+    companies: 1,
+    mark: 'renamed',
+    name: 'Old name',
+  });
+  expect((await client.send('PATCH', `/v1/campaigns/${campaignId}`, { name: 'New name' })).status).toBe(200);
+  const { data } = (await client.get('/v1/archives')).body;
+  expect(data.find(({ id }: Json) => id === campaignId)).toMatchObject({ name: 'New name' });
+  expect((await client.get(`/v1/archives/${campaignId}`)).body).toMatchObject({ name: 'New name' });
+  const found = (await client.get('/v1/archives/search?domain=renamed.example')).body;
+  expect(found.data).toMatchObject([{ campaignName: 'New name' }]);
+});

@@ -7,6 +7,7 @@ import type { Db } from '../../db/connect.ts';
 import { columnsOf, maxPageBytes } from '../../db/keyset.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
 import { InvalidCursor, InvalidRequest } from '../../errors.ts';
+import { nameOf } from './list.ts';
 import { type ArchivedTable, archivedTables } from './rows.ts';
 
 /** Chunks that one page opens; a page that ends there is short, and has a `next`. */
@@ -56,7 +57,7 @@ export async function findArchived(
     if (!searched) continue;
     const { entity, table } = searched;
     const rows = await db.query<{ place: number; campaignName: string; row: object }>(sql('archive.find')`
-      select hit.place, a.name as "campaignName", (
+      select hit.place, ${nameOf(sql.fragment`a`)} as "campaignName", (
           select to_jsonb(r) from (
             select ${columnsOf({ columns: table.fields })} from jsonb_populate_record(null::${table.type}, hit.value) ${table.type}
           ) r) as row

@@ -5,16 +5,22 @@ import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
 import { ofTenant } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
-import { sql } from '../../db/sql.ts';
+import { type Fragment, sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
 import { describe, type Kept } from '../progress.ts';
 
+/** As the campaign is called now; it may be renamed in the archive, and be gone before its archive is. */
+export function nameOf(archive: Fragment): Fragment {
+  return sql.fragment`coalesce((select c.name from campaigns c where c.id = ${archive}.id), ${archive}.name)`;
+}
+
+const table = sql.fragment`archived_campaigns`;
 const shape: ListShape = {
   name: 'archives',
-  table: sql.fragment`archived_campaigns`,
+  table,
   columns: {
     id: sql.fragment`id`,
-    name: sql.fragment`name`,
+    name: nameOf(table),
     state: sql.fragment`state`,
     totals: sql.fragment`totals`,
     progress: sql.fragment`progress`,
