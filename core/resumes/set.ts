@@ -4,17 +4,20 @@ import { Conflict } from '../errors.ts';
 
 /**
  * Notes whom the end of an open batch resumes, in the transaction that makes or adds to it. The URL that was given
- * first stays, and its limit with it.
+ * first stays, and its limit with it, until it was asked: at its limit, for one, and then the same or another may wait.
  * @param withinSeconds from now, after which the URL is asked though the batch is still open
  * @throws Conflict when the batch resumes another URL
  */
 export async function awaitEnd(tx: Db, batchId: string, url: string, withinSeconds?: number): Promise<void> {
+  const isSet = sql.fragment`resume_state in ('waiting', 'due')`;
   const [batch] = await tx.query(sql('resumes.set')`
     update research_batches
     set resume_url = ${url},
-      resume_state = case when resume_state = 'none' then 'waiting' else resume_state end,
-      resume_by = case when resume_state = 'none' then now() + make_interval(secs => ${withinSeconds ?? null})
-        else resume_by end
+      resume_state = case when ${isSet} then resume_state else 'waiting' end,
+      resume_by = case when ${isSet} then resume_by else now() + make_interval(secs => ${withinSeconds ?? null}) end,
+      resume_attempts = case when ${isSet} then resume_attempts else 0 end,
+      resume_gone_count = case when ${isSet} then resume_gone_count else 0 end,
+      resume_error = case when ${isSet} then resume_error end
     where id = ${batchId} and (resume_url is null or resume_url = ${url})
     returning id`);
   if (batch) return;

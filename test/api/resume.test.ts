@@ -109,6 +109,28 @@ test('a repeat under the same key sends no second resume', async () => {
   expect(api.deliveries).toHaveLength(1);
 });
 
+test.each([
+  ['was woken at the limit', "resume_state = 'done'"],
+  ['could not be woken', "resume_state = 'failed', resume_error = 'gone', resume_attempts = 9"],
+])('whoever adds to a batch of which somebody %s may wait for its end', async (_, asked) => {
+  const { batchId } = (await research({ companyIds: companyIds.slice(0, 1), resumeUrl, final: false })).body;
+  await db.query({
+    statement: 't',
+    text: `update research_batches set ${asked}, resume_url = null where id = $1`,
+    values: [batchId],
+  });
+  const again = `${resumeUrl}again`;
+  expect((await research({ companyIds, batchId, resumeUrl: again, resumeWithinSeconds: 60 })).status).toBe(
+    202,
+  );
+  expect((await client.get(`/v1/batches/${batchId}`)).body.resume).toEqual({
+    state: 'waiting',
+    attempts: 0,
+    lastError: null,
+  });
+  expect(await stored(batchId)).toMatchObject({ resume_url: again });
+});
+
 test('a dry run stores nothing', async () => {
   const reply = await research({ companyIds, resumeUrl, dryRun: true });
   expect(reply).toMatchObject({ status: 202, body: { batchId: null } });
