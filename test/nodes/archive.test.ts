@@ -337,6 +337,8 @@ test('the policy is set as a whole and shown again; what makes no sense is refus
   const set = { ...rules, endedDays: null };
   expect(await policy({ operation: 'set', options: rules })).toEqual([expect.objectContaining(set)]);
   expect(await policy({ operation: 'get' })).toEqual([expect.objectContaining(set)]);
+  const asText = { ...rules, closed: 'true' };
+  expect(await policy({ operation: 'set', options: asText })).toEqual([expect.objectContaining(set)]);
   expect(await policy({ operation: 'set', options: {} })).toEqual([
     expect.objectContaining({ idleDays: null, endedDays: null, closed: false, retentionDays: null }),
   ]);

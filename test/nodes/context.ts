@@ -1,4 +1,5 @@
 import {
+  type IDataObject,
   type IExecuteFunctions,
   type IHttpRequestOptions,
   type INode,
@@ -54,8 +55,9 @@ export function context(api: At, given: Given) {
       hints.push(...added.map(({ message }) => message)),
     getCredentials: async () => ({ baseUrl: `${api.url}/`, apiKey: api.key }),
     getNodeParameter: (name: string, itemIndex: number, fallback?: unknown) => {
-      const value = parameters[name];
-      return (typeof value === 'function' ? value(itemIndex) : value) ?? fallback;
+      const value = name.split('.').reduce<unknown>((at, key) => (at as IDataObject)?.[key], parameters);
+      if (value === undefined) return fallback;
+      return typeof value === 'function' ? value(itemIndex) : value;
     },
     helpers: {
       prepareBinaryData: async (bytes: Buffer, fileName?: string, mimeType?: string) => ({

@@ -116,6 +116,12 @@ test('a dry run is asked for as one, in every part', async () => {
   expect(item?.json).toMatchObject({ batchId: null, accepted: 1_001, dryRun: true });
 });
 
+test.each(['true', ' TRUE '])('a dry run that is asked for as text, %j, is one too', async (dryRun) => {
+  const [item] = await runNode(api, { parameters: { ...dispatch, dryRun } });
+  expect(api.dispatched).toMatchObject([{ dryRun: true }]);
+  expect(item?.json).toMatchObject({ batchId: null, dryRun: true });
+});
+
 test('a time without a zone is one of the zone of the workflow', async () => {
   await runNode(api, { parameters: { ...dispatch, options: { runAt: '2026-12-01T09:00:00', priority: 3 } } });
   expect(api.dispatched[0]).toMatchObject({ runAt: '2026-12-01T08:00:00.000Z', priority: 3 });

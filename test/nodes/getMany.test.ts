@@ -33,6 +33,12 @@ test('a limit stops early and asks for no row too many', async () => {
   expect(api.seen.map(({ query }) => query.limit)).toEqual(['1000', '500']);
 });
 
+test('Return All may come as text', async () => {
+  api.contacts = people(60);
+  expect(await runNode(api, { parameters: { ...getMany, returnAll: 'false', limit: 5 } })).toHaveLength(5);
+  expect(await runNode(api, { parameters: { ...getMany, returnAll: 'true' } })).toHaveLength(60);
+});
+
 test('a page shorter than asked for is not taken for the last', async () => {
   api.contacts = people(50);
   api.pageRows = 7;

@@ -1,6 +1,6 @@
 import type { ILoadOptionsFunctions } from 'n8n-workflow';
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
-import { batchId, type FakeApi, fakeApi } from './api.ts';
+import { batchId, campaignId, type FakeApi, fakeApi } from './api.ts';
 import { context, runNode } from './context.ts';
 
 let api: FakeApi;
@@ -41,6 +41,45 @@ test('what is not an ID never becomes part of an address', async () => {
   const parameters = { resource: 'job', operation: 'get', jobId: '../campaigns' };
   await expect(runNode(api, { parameters })).rejects.toThrow('"../campaigns" is not the ID of a job');
   expect(api.seen).toEqual([]);
+});
+
+describe('a switch that an expression sets', () => {
+  const campaign = campaignId;
+  const archive = { resource: 'archive', campaign, archive: campaign };
+  const dispatch = {
+    resource: 'research',
+    operation: 'dispatch',
+    campaign,
+    provider: 'n8n',
+    companies: 'all',
+  };
+  const forget = { resource: 'erasure', operation: 'forget', email: 'ann@example.com' };
+  test.each([
+    ['Dry Run', (dryRun: unknown) => ({ ...dispatch, dryRun })],
+    ['Wait for Completion', (wait: unknown) => ({ ...dispatch, wait })],
+    ['Return All', (returnAll: unknown) => ({ ...archive, operation: 'getMany', returnAll })],
+    ['Cancel Open Jobs', (cancelOpenJobs: unknown) => ({ ...archive, operation: 'archive', cancelOpenJobs })],
+    ['Wait Until Done', (waitUntilDone: unknown) => ({ ...forget, waitUntilDone })],
+    [
+      'Closed Campaigns',
+      (closed: unknown) => ({ resource: 'archivePolicy', operation: 'set', options: { closed } }),
+    ],
+  ])('%s is neither true nor false: nothing is sent, and the error says what came', async (title, given) => {
+    for (const [value, shown] of [
+      ['yes', '"yes"'],
+      ['', '""'],
+      [1, '1'],
+      [null, 'null'],
+      [() => undefined, 'undefined'],
+    ]) {
+      await expect(runNode(api, { parameters: given(value) })).rejects.toMatchObject({
+        message: `${title} is ${shown}, neither true nor false`,
+        description: expect.stringContaining('Give true or false'),
+        context: { itemIndex: 0 },
+      });
+    }
+    expect(api.seen).toEqual([]);
+  });
 });
 
 test('the campaign picker hands out one page after the other', async () => {

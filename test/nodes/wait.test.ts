@@ -43,6 +43,12 @@ test('without the option, or in a dry run, nothing waits', async () => {
   expect(api.dispatched.map((request) => request.resumeUrl)).toEqual([undefined, undefined]);
 });
 
+test('"true" and "false" as text, as webhooks give them, are read as such', async () => {
+  expect((await run({ parameters: { ...dispatch, wait: 'true', dryRun: 'false' } })).sleptMs).toHaveLength(1);
+  expect((await run({ parameters: { ...dispatch, wait: 'False' }, runIndex: 1 })).sleptMs).toEqual([]);
+  expect(api.dispatched.map((request) => request.resumeUrl)).toEqual([resumeUrl, undefined]);
+});
+
 test('the limit is the one that was set', async () => {
   const { sleptMs } = await run({ parameters: { ...dispatch, waitHours: 0.5 } });
   expect(api.dispatched[0]?.resumeWithinSeconds).toBe(1_800);

@@ -5,6 +5,7 @@ import {
   NodeOperationError,
 } from 'n8n-workflow';
 import { pages } from '../transport/pages';
+import { readBoolean } from './readBoolean';
 
 type Show = Record<string, string[]>;
 
@@ -32,7 +33,7 @@ export function limitFields(show: Show): INodeProperties[] {
 }
 
 export function readLimit(this: IExecuteFunctions, itemIndex: number): number {
-  if (this.getNodeParameter('returnAll', itemIndex, false)) return Number.POSITIVE_INFINITY;
+  if (readBoolean.call(this, 'returnAll', 'Return All', itemIndex)) return Number.POSITIVE_INFINITY;
   const limit = Number(this.getNodeParameter('limit', itemIndex, 50));
   if (Number.isInteger(limit) && limit >= 1) return limit;
   throw new NodeOperationError(this.getNode(), 'Limit must be a whole number from 1 on', { itemIndex });

@@ -5,6 +5,7 @@ import {
   NodeOperationError,
   sleep,
 } from 'n8n-workflow';
+import { readBoolean } from './readBoolean';
 
 const firstMs = 500;
 const longestMs = 15_000;
@@ -36,7 +37,7 @@ export function waitFields(show: Record<string, string[]>): INodeProperties[] {
 
 /** @returns after how many minutes to go on at the latest, or undefined when nothing is waited for */
 export function readWait(this: IExecuteFunctions, itemIndex: number): number | undefined {
-  if (this.getNodeParameter('waitUntilDone', itemIndex, false) !== true) return undefined;
+  if (!readBoolean.call(this, 'waitUntilDone', 'Wait Until Done', itemIndex)) return undefined;
   const minutes = Number(this.getNodeParameter('waitMinutes', itemIndex, 60));
   if (minutes > 0 && minutes <= longestMinutes) return minutes;
   const message = `Limit Wait To must be between 1 and ${longestMinutes} minutes`;

@@ -3,6 +3,7 @@ import { campaignField } from '../../pickers/campaign';
 import { readId } from '../../pickers/readId';
 import { request } from '../../transport/request';
 import { idempotencyKey } from '../idempotencyKey';
+import { readBoolean } from '../readBoolean';
 import { readWait, until, waitFields } from '../until';
 
 const show = { resource: ['archive'], operation: ['archive'] };
@@ -34,7 +35,7 @@ export const fields: INodeProperties[] = [
 /** Answers as soon as it is begun or, when asked to, once every row is in the archive. */
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const id = readId.call(this, { field: 'campaign', what: 'a campaign' }, itemIndex);
-  const cancelOpenJobs = this.getNodeParameter('cancelOpenJobs', itemIndex, false) === true;
+  const cancelOpenJobs = readBoolean.call(this, 'cancelOpenJobs', 'Cancel Open Jobs', itemIndex);
   const minutes = readWait.call(this, itemIndex);
   const begun = await request.call(this, {
     method: 'POST',

@@ -6,6 +6,7 @@ import {
   NodeOperationError,
 } from 'n8n-workflow';
 import { request } from '../../transport/request';
+import { readBoolean } from '../readBoolean';
 
 const show = { resource: ['archivePolicy'], operation: ['set'] };
 
@@ -82,7 +83,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
   const body = {
     idleDays: days('idleDays', 'Idle For'),
     endedDays: days('endedDays', 'Ended For'),
-    closed: rules.closed === true,
+    closed: readBoolean.call(this, 'options.closed', 'Closed Campaigns', itemIndex),
     retentionDays: days('retentionDays', 'Delete Archives After'),
   };
   return [await request.call(this, { method: 'PUT', path: '/v1/archive-policy', body, itemIndex })];

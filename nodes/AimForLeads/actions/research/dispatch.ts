@@ -9,6 +9,7 @@ import { isId } from '../../pickers/id';
 import type { FieldProblem } from '../../transport/problem';
 import { request } from '../../transport/request';
 import { idempotencyKey } from '../idempotencyKey';
+import { readBoolean } from '../readBoolean';
 import { type Part, readCompanies } from './companies';
 import { readWait, sleepUntil } from './wait';
 
@@ -90,7 +91,7 @@ function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: 
   const body: IDataObject = { provider, kind: String(options.kind ?? '').trim() || 'company' };
   if (options.priority !== undefined) body.priority = options.priority;
   if (options.runAt) body.runAt = readTime.call(this, options.runAt, itemIndex);
-  body.dryRun = this.getNodeParameter('dryRun', itemIndex, false) === true;
+  body.dryRun = readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex);
   return { campaignId, body };
 }
 

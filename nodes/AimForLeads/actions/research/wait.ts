@@ -5,6 +5,7 @@ import {
   type IWebhookResponseData,
   NodeOperationError,
 } from 'n8n-workflow';
+import { readBoolean } from '../readBoolean';
 
 export interface Wait {
   /** Resumes this execution for whoever POSTs to it: its query is a signature, so it is sent as it is. */
@@ -20,8 +21,8 @@ const graceMs = 24 * 60 * 60 * 1000;
 
 /** @returns how long this item's dispatch is waited for, or undefined when it is not */
 export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | undefined {
-  const isWanted = this.getNodeParameter('wait', itemIndex, false) === true;
-  if (!isWanted || this.getNodeParameter('dryRun', itemIndex, false) === true) return undefined;
+  const isWanted = readBoolean.call(this, 'wait', 'Wait for Completion', itemIndex);
+  if (!isWanted || readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex)) return undefined;
   if (this.getInputData().length > 1) {
     throw new NodeOperationError(this.getNode(), 'Wait for Completion takes one input item', {
       description:
