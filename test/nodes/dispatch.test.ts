@@ -48,6 +48,32 @@ test('a node that is retried dispatches nothing again', async () => {
   expect(new Set(keys()).size).toBe(3);
 });
 
+test('a part that fails for good names the batch, what it has accepted and how to finish it', async () => {
+  const given: Given = { parameters: byId(ids(2_345)) };
+  const detail = { code: 'forbidden', detail: 'the key lacks the scope', requestId: 'req-1' };
+  const refusal = { status: 403, body: JSON.stringify(detail) };
+  api.faults.push({ when: ({ body }) => body.final === true, times: 2, ...refusal });
+  await expect(runNode(api, given)).rejects.toMatchObject({
+    message: 'the key lacks the scope',
+    description: expect.stringMatching(
+      new RegExp(
+        `^\\(forbidden, request req-1\\)\nBatch ${batchId} has accepted 2000 companies.* from number 2001 `,
+      ),
+    ),
+    httpCode: '403',
+    context: { itemIndex: 0 },
+  });
+  const [item] = await runNode(api, { ...given, continueOnFail: true });
+  expect(item?.json.description).toContain(batchId);
+});
+
+test('a first part that fails has no batch to finish', async () => {
+  api.faults.push({ when: () => true, status: 400, body: '{}' });
+  await expect(runNode(api, { parameters: byId(ids(2_345)) })).rejects.toMatchObject({
+    description: expect.not.stringContaining('batch'),
+  });
+});
+
 test('an answer that was lost on the way is asked for again under the same key', async () => {
   api.faults.push({ when: () => true, cut: true });
   const [item] = await runNode(api, { parameters: byId(ids(5)) });

@@ -6,8 +6,8 @@ import {
   tryToParseDateTime,
 } from 'n8n-workflow';
 import { isId } from '../../pickers/id';
-import type { FieldProblem } from '../../transport/problem';
-import { request } from '../../transport/request';
+import { type FieldProblem, nodeError } from '../../transport/problem';
+import { type ApiRequest, request } from '../../transport/request';
 import { idempotencyKey } from '../idempotencyKey';
 import { readBoolean } from '../readBoolean';
 import { type Part, readCompanies } from './companies';
@@ -43,7 +43,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
   let reply: IDataObject = {};
   let batchId: unknown = null;
   for (const [index, part] of parts.entries()) {
-    reply = await request.call(this, {
+    const asked: ApiRequest = {
       method: 'POST',
       path: `/v1/campaigns/${campaignId}/research`,
       body: {
@@ -55,7 +55,17 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
       },
       idempotencyKey: `${key}-${index + 1}`,
       itemIndex,
-    });
+    };
+    try {
+      reply = await request.call(this, asked);
+    } catch (thrown) {
+      const error = nodeError(this.getNode(), thrown, itemIndex);
+      if (typeof batchId === 'string') {
+        const open = leftOpen(batchId, total.accepted, part, asked.path);
+        error.description = error.description ? `${error.description}\n${open}` : open;
+      }
+      throw error;
+    }
     batchId = reply.batchId ?? batchId;
     total.accepted += Number(reply.accepted);
     total.deduplicated += Number(reply.deduplicated);
@@ -71,6 +81,19 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
       dryRun: body.dryRun === true,
     },
   ];
+}
+
+/**
+ * What to do about a batch of which a part failed for good. It stays open, as the node that is tried again continues
+ * it, which it could not if it were sealed.
+ */
+function leftOpen(batchId: string, accepted: number, failed: Part, path: string): string {
+  const from = Number(failed.positions[0]) + 1;
+  return [
+    `Batch ${batchId} has accepted ${accepted} companies, which are being researched, and stays open for the others, from number ${from} of the list on.`,
+    'Retry On Fail of this node continues the same batch. A new execution makes a new one, and has all of them researched again.',
+    `To finish this batch, POST the others to ${path} with its batchId, and the last of them with "final": true.`,
+  ].join('\n');
 }
 
 function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: string; body: IDataObject } {
