@@ -17,6 +17,7 @@ import {
   credential,
   credentialId,
   dispatchAndWait,
+  dispatchAndWaitTwice,
   dispatchResearch,
   getContacts,
   getJob,
@@ -83,6 +84,11 @@ try {
   };
   const waitingFlow = (id: string, companies: string[]) =>
     workflow(id, dispatchAndWait(campaignId, 'e2e-slow', companies, slow.wokenUrl), byWebhook(id));
+  const query = async <Row extends pg.QueryResultRow>(text: string): Promise<Row[]> => {
+    const client = new pg.Client({ connectionString: stack.databaseUrl });
+    await client.connect();
+    return (await client.query<Row>(text).finally(() => client.end())).rows;
+  };
   const outputOf = async (workflowId: string, node: string) => {
     const printed = await n8n.cli('execute', `--id=${workflowId}`, '--rawOutput');
     return outputItems(printed, node);
@@ -111,6 +117,10 @@ try {
       waitingFlow('waits', domains.slice(0, 5)),
       waitingFlow('waits-for-nothing', ['nobody.example']),
       waitingFlow('waits-too-long', domains.slice(0, 2)),
+      dispatchAndWaitTwice(
+        'waits-twice',
+        dispatchAndWait(campaignId, 'e2e-slow', domains.slice(5, 6), slow.wokenUrl),
+      ),
     ]);
     await n8n.cli('import:workflow', `--input=${flows}`);
   });
@@ -246,16 +256,36 @@ try {
     assert.deepEqual([item.type, item.total, item.timedOut], ['batch.ended', 0, false]);
   });
 
+  await check('in a loop, a repeat of the resume before wakes nothing', async () => {
+    await start('waits-twice');
+    const isAsleep = async () => slow.asks.length === 1 && (await statusOf('waits-twice')) === 'waiting';
+    assert.ok(await until(isAsleep, 30_000, 200));
+    const [batch] = await query<{ id: string; resume_url: string }>(
+      "select id, resume_url from research_batches where resume_state = 'waiting'",
+    );
+    assert.ok(batch);
+    await slow.callBack(secret);
+    assert.equal((await wokenWithin(30_000)).item.batchId, batch.id);
+    assert.ok(await until(isAsleep, 30_000, 200));
+    const body = JSON.stringify({ type: 'batch.ended', batchId: batch.id });
+    const headers = { 'content-type': 'application/json' };
+    const repeat = await fetch(batch.resume_url, { method: 'POST', headers, body });
+    assert.deepEqual([repeat.status, await repeat.json()], [200, { resumed: false }]);
+    assert.equal(await statusOf('waits-twice'), 'waiting');
+    await slow.callBack(secret);
+    const { item } = await wokenWithin(30_000);
+    assert.notEqual(item.batchId, batch.id);
+    assert.deepEqual([item.type, item.total], ['batch.ended', 1]);
+    assert.ok(await until(async () => (await statusOf('waits-twice')) === 'success', 20_000, 200));
+  });
+
   await check('a wait that reaches its limit goes on with an item that says so', async () => {
     await start('waits-too-long');
     assert.ok(await until(async () => (await statusOf('waits-too-long')) === 'waiting', 30_000, 200));
     // An hour later, and the next minute.
-    const client = new pg.Client({ connectionString: stack.databaseUrl });
-    await client.connect();
-    await client.query(
+    await query(
       "update research_batches set resume_by = now() - interval '1 second' where resume_state = 'waiting'",
     );
-    await client.end();
     await fetch(`${stack.lambdaEndpoint}/2015-03-31/functions/sweep/invocations`, { method: 'POST' });
     const { item } = await wokenWithin(30_000);
     assert.deepEqual([item.type, item.status, item.timedOut], ['batch.open', 'open', true]);

@@ -99,6 +99,18 @@ export function dispatchAndWait(
   ];
 }
 
+/** A dispatch that waits and its report, in a loop of two rounds. */
+export function dispatchAndWaitTwice(id: string, steps: Step[]) {
+  const again: Step = {
+    name: 'Again?',
+    type: 'n8n-nodes-base.if',
+    parameters: { conditions: { number: [{ value1: '={{ $runIndex }}', operation: 'smaller', value2: 1 }] } },
+  };
+  const flow = workflow(id, [...steps, again], byWebhook(id));
+  flow.connections[again.name] = { main: [[{ node: steps[0]?.name ?? '', type: 'main', index: 0 }]] };
+  return flow;
+}
+
 /** n8n's own HTTP Request node with our credential, for what the node does not have yet. */
 export function listJobs(apiUrl: string): Step {
   return {

@@ -33,6 +33,8 @@ export interface FakeApi {
   key: string;
   seen: Seen[];
   faults: Fault[];
+  /** Of the next dispatch. */
+  batchId: string;
   contacts: Contact[];
   campaigns: { id: string; name: string }[];
   /** The most rows a page has, whatever is asked for. */
@@ -53,6 +55,7 @@ export async function fakeApi(): Promise<FakeApi> {
     key,
     seen: [],
     faults: [],
+    batchId,
     contacts: [],
     campaigns: [],
     pageRows: 5000,
@@ -114,7 +117,7 @@ export async function fakeApi(): Promise<FakeApi> {
     const count = (asked.data.companyIds ?? asked.data.domains ?? []).length;
     const at = api.rejectAt.filter((index) => index < count);
     const answer = ResearchReply.parse({
-      batchId: asked.data.dryRun ? null : batchId,
+      batchId: asked.data.dryRun ? null : api.batchId,
       status: 'open',
       accepted: count - at.length,
       deduplicated: 0,

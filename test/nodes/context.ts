@@ -4,6 +4,7 @@ import {
   type IHttpRequestOptions,
   type INode,
   type INodeExecutionData,
+  type IWebhookFunctions,
   NodeApiError,
 } from 'n8n-workflow';
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
@@ -21,11 +22,15 @@ export interface Given {
   continueOnFail?: boolean;
   executionId?: string;
   runIndex?: number;
+  contexts?: Contexts;
 }
+
+/** What nodes keep for themselves in the data of an execution, by their names; it outlasts a sleep. */
+export type Contexts = Record<string, IDataObject>;
 
 const node: INode = {
   id: 'node-1',
-  name: 'Aim for Leads',
+  name: 'Aim for "{{ Leads }}"',
   type: 'n8n-nodes-aim-for-leads.aimForLeads',
   typeVersion: 1,
   position: [0, 0],
@@ -37,6 +42,7 @@ export function context(api: At, given: Given) {
   const { parameters, items = 1, executionId = '17', runIndex = 0 } = given;
   const hints: string[] = [];
   const sleeps: Date[] = [];
+  const contexts = structuredClone(given.contexts ?? {});
   const functions = {
     getNode: () => node,
     getWorkflow: () => ({ id: 'workflow-1', active: false }),
@@ -48,6 +54,10 @@ export function context(api: At, given: Given) {
     continueOnFail: () => given.continueOnFail ?? false,
     evaluateExpression: (expression: string) =>
       ({ '{{ $runIndex }}': runIndex, '{{ $execution.resumeUrl }}': resumeUrl })[expression],
+    getContext: () => {
+      contexts[node.name] ??= {};
+      return contexts[node.name];
+    },
     putExecutionToWait: async (until: Date) => {
       sleeps.push(until);
     },
@@ -78,7 +88,20 @@ export function context(api: At, given: Given) {
       },
     },
   };
-  return { functions: functions as unknown as IExecuteFunctions, hints, sleeps };
+  return { functions: functions as unknown as IExecuteFunctions, hints, sleeps, contexts };
+}
+
+/** n8n when a sleeping execution is asked: there is no getContext here, only expressions. */
+export function waking(body: object, contexts: Contexts): IWebhookFunctions {
+  const functions = {
+    getNode: () => node,
+    getBodyData: () => body,
+    evaluateExpression: (expression: string) => {
+      const $ = (name: string) => ({ context: contexts[name] ?? {} });
+      return new Function('$', `return ${expression.split('}}')[0]?.slice(2)}`)($);
+    },
+  };
+  return functions as unknown as IWebhookFunctions;
 }
 
 /** Runs the node once. @returns its output items */

@@ -1,7 +1,6 @@
-import type { IWebhookFunctions } from 'n8n-workflow';
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
-import { campaignId, type FakeApi, fakeApi } from './api.ts';
-import { context, type Given, resumeUrl } from './context.ts';
+import { batchId, campaignId, type FakeApi, fakeApi } from './api.ts';
+import { type Contexts, context, type Given, resumeUrl, waking } from './context.ts';
 
 let api: FakeApi;
 beforeEach(async () => {
@@ -20,14 +19,13 @@ const dispatch = {
   wait: true,
 };
 async function run(given: Given) {
-  const { functions, sleeps } = context(api, given);
+  const { functions, sleeps, contexts } = context(api, given);
   const startedAt = Date.now();
   const [output] = await new AimForLeads().execute.call(functions);
-  return { output, sleptMs: sleeps.map((until) => until.getTime() - startedAt) };
+  return { output, contexts, sleptMs: sleeps.map((until) => until.getTime() - startedAt) };
 }
-const wake = async (body: object) =>
-  (await new AimForLeads().webhook.call({ getBodyData: () => body } as unknown as IWebhookFunctions))
-    .workflowData;
+/** What n8n is told when the resume URL of an execution is asked. */
+const wake = (body: object, contexts: Contexts) => new AimForLeads().webhook.call(waking(body, contexts));
 
 test('a dispatch that waits hands over its resume URL as it is, and sleeps a week and a day', async () => {
   const { sleptMs } = await run({ parameters: dispatch });
@@ -86,11 +84,31 @@ test('a dispatch that fails does not sleep', async () => {
 });
 
 test('the end of the batch becomes one item', async () => {
-  const ended = { type: 'batch.ended', batchId: 'b', status: 'completed', counts: { completed: 3 } };
-  expect(await wake(ended)).toEqual([[{ json: { ...ended, timedOut: false }, pairedItem: { item: 0 } }]]);
+  const { contexts } = await run({ parameters: dispatch });
+  const ended = { type: 'batch.ended', batchId, status: 'completed', counts: { completed: 3 } };
+  expect(await wake(ended, contexts)).toEqual({
+    webhookResponse: { resumed: true },
+    workflowData: [[{ json: { ...ended, timedOut: false }, pairedItem: { item: 0 } }]],
+  });
 });
 
 test('a wait that reached its limit says so', async () => {
-  const open = { type: 'batch.open', batchId: 'b', status: 'open', counts: { queued: 3 } };
-  expect(await wake(open)).toMatchObject([[{ json: { ...open, timedOut: true } }]]);
+  const { contexts } = await run({ parameters: dispatch });
+  const open = { type: 'batch.open', batchId, status: 'open', counts: { queued: 3 } };
+  expect((await wake(open, contexts)).workflowData).toMatchObject([[{ json: { ...open, timedOut: true } }]]);
+});
+
+test('in a loop, a repeat for the batch before is taken, and wakes nothing', async () => {
+  const first = await run({ parameters: dispatch });
+  api.batchId = '0198f0c2-0000-7000-8000-00000000000c';
+  const { contexts } = await run({ parameters: dispatch, runIndex: 1, contexts: first.contexts });
+  expect(await wake({ type: 'batch.ended', batchId }, contexts)).toEqual({
+    webhookResponse: { resumed: false },
+  });
+  const woken = await wake({ type: 'batch.ended', batchId: api.batchId }, contexts);
+  expect(woken.workflowData).toMatchObject([[{ json: { batchId: api.batchId } }]]);
+});
+
+test('an execution that went to sleep before the node was updated is woken as ever', async () => {
+  expect((await wake({ type: 'batch.ended', batchId }, {})).workflowData).toHaveLength(1);
 });

@@ -41,7 +41,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
 
   const total = { accepted: 0, deduplicated: 0, rejected: [] as IDataObject[] };
   let reply: IDataObject = {};
-  let batchId: unknown = null;
+  let batchId: string | null = null;
   for (const [index, part] of parts.entries()) {
     const asked: ApiRequest = {
       method: 'POST',
@@ -51,7 +51,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
         ...(wait && { resumeUrl: wait.url, resumeWithinSeconds: wait.seconds }),
         ...part.selection,
         final: index === parts.length - 1,
-        ...(typeof batchId === 'string' && { batchId }),
+        ...(batchId !== null && { batchId }),
       },
       idempotencyKey: `${key}-${index + 1}`,
       itemIndex,
@@ -60,23 +60,23 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
       reply = await request.call(this, asked);
     } catch (thrown) {
       const error = nodeError(this.getNode(), thrown, itemIndex);
-      if (typeof batchId === 'string') {
+      if (batchId !== null) {
         const open = leftOpen(batchId, total.accepted, part, asked.path);
         error.description = error.description ? `${error.description}\n${open}` : open;
       }
       throw error;
     }
-    batchId = reply.batchId ?? batchId;
+    if (typeof reply.batchId === 'string') batchId = reply.batchId;
     total.accepted += Number(reply.accepted);
     total.deduplicated += Number(reply.deduplicated);
     total.rejected.push(...located(reply.rejected, part));
   }
   hintAtRejected.call(this, total.rejected.length, itemIndex);
-  if (wait) await sleepUntil.call(this, wait);
+  if (wait && batchId !== null) await sleepUntil.call(this, wait, batchId);
   return [
     {
       ...reply,
-      batchId: typeof batchId === 'string' ? batchId : null,
+      batchId,
       ...total,
       dryRun: body.dryRun === true,
     },

@@ -1,5 +1,4 @@
 import {
-  type IDataObject,
   type IExecuteFunctions,
   type IWebhookFunctions,
   type IWebhookResponseData,
@@ -46,14 +45,31 @@ export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | und
   return { url, seconds };
 }
 
-/** Asks n8n to put the execution to sleep once the node is done. A resume that comes before gets 409 and comes again. */
-export async function sleepUntil(this: IExecuteFunctions, { seconds }: Wait): Promise<void> {
+/**
+ * Asks n8n to put the execution to sleep for this batch once the node is done. A resume that comes before gets 409 and
+ * comes again.
+ */
+export async function sleepUntil(this: IExecuteFunctions, { seconds }: Wait, batchId: string): Promise<void> {
+  this.getContext('node').batchId = batchId;
   await this.putExecutionToWait(new Date(Date.now() + seconds * 1000 + graceMs));
 }
 
-/** The one item with which a sleeping execution goes on: what the service says of the batch. */
+/**
+ * The one item with which a sleeping execution goes on: what the service says of the batch. All waits of an execution
+ * have the same URL, so in a loop the repeat of an earlier resume, whose answer was lost, may come to a later wait: it
+ * is taken, so that it ends, and wakes nothing.
+ */
 export function wake(this: IWebhookFunctions): IWebhookResponseData {
-  const said = this.getBodyData() as IDataObject;
+  const said = this.getBodyData();
+  const awaited = awaitedBatch.call(this);
+  if (awaited !== undefined && said.batchId !== awaited) return { webhookResponse: { resumed: false } };
   const json = { ...said, timedOut: said.type !== 'batch.ended' };
   return { webhookResponse: { resumed: true }, workflowData: [[{ json, pairedItem: { item: 0 } }]] };
+}
+
+/** What `sleepUntil` kept in the node's context: in a webhook, n8n hands that out to expressions alone. */
+function awaitedBatch(this: IWebhookFunctions): unknown {
+  // A name may hold }}, which would end the expression.
+  const name = JSON.stringify(this.getNode().name).replaceAll('}', '\\u007d');
+  return this.evaluateExpression(`{{ $(${name}).context.batchId }}`) ?? undefined;
 }
