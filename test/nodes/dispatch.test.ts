@@ -133,6 +133,13 @@ test('a rejected company is named by its place in what the user gave', async () 
   expect(hints).toEqual([expect.stringContaining('2 companies were rejected')]);
 });
 
+test('where n8n takes no hints, as from tools of an agent in older versions, a rejected company fails nothing', async () => {
+  api.rejectAt = [0];
+  const { functions } = context(api, { parameters: byId(ids(2)) });
+  const [[item] = []] = await new AimForLeads().execute.call({ ...functions, addExecutionHints: undefined });
+  expect(item?.json).toMatchObject({ batchId, accepted: 1, rejected: [{ value: id(0) }] });
+});
+
 test('a dry run is asked for as one, in every part', async () => {
   const [item] = await runNode(api, { parameters: { ...byId(ids(1_001)), dryRun: true } });
   expect(api.dispatched.map(({ dryRun, batchId }) => ({ dryRun, batchId }))).toEqual([

@@ -146,5 +146,6 @@ function located(rejected: unknown, part: Part): IDataObject[] {
 function hintAtRejected(this: IExecuteFunctions, count: number, itemIndex: number): void {
   if (count === 0) return;
   const message = `Item ${itemIndex}: ${count} ${count === 1 ? 'company was' : 'companies were'} rejected and will not be researched; see "rejected" in the output.`;
-  this.addExecutionHints({ message, type: 'warning', location: 'outputPane' });
+  // Older versions of n8n have no hints where the node is a tool of an agent.
+  this.addExecutionHints?.({ message, type: 'warning', location: 'outputPane' });
 }
