@@ -1,3 +1,4 @@
+import { tryToParseDateTime } from 'n8n-workflow';
 import { AimForLeads } from '../../nodes/AimForLeads/AimForLeads.node';
 import { batchId, campaignId, type FakeApi, fakeApi } from './api.ts';
 import { context, type Given, runNode } from './context.ts';
@@ -155,14 +156,76 @@ test.each(['true', ' TRUE '])('a dry run that is asked for as text, %j, is one t
   expect(item?.json).toMatchObject({ batchId: null, dryRun: true });
 });
 
-test('a time without a zone is one of the zone of the workflow', async () => {
-  await runNode(api, { parameters: { ...dispatch, options: { runAt: '2026-12-01T09:00:00', priority: 3 } } });
-  expect(api.dispatched[0]).toMatchObject({ runAt: '2026-12-01T08:00:00.000Z', priority: 3 });
+describe('Run At', () => {
+  const runAt = async (value: unknown) => {
+    await runNode(api, { parameters: { ...dispatch, options: { runAt: value } } });
+    return api.dispatched[0]?.runAt;
+  };
+  test.each([
+    ['2026-12-01T09:00:00', '2026-12-01T08:00:00.000Z'],
+    ['2026-07-01T09:00', '2026-07-01T07:00:00.000Z'],
+    [' 2026-12-01 ', '2026-11-30T23:00:00.000Z'],
+    ['2026-12-01 09:00:00', '2026-12-01T08:00:00.000Z'],
+  ])('%j, without a zone, is a time of the zone of the workflow', async (given, sent) => {
+    expect(await runAt(given)).toBe(sent);
+  });
+
+  test.each([
+    ['2026-12-01T09:00:00Z'],
+    ['2026-12-01T04:00:00.000-05:00'],
+    ['2026-12-01T10:00:00+0100'],
+    [Date.UTC(2026, 11, 1, 9)],
+    [String(Date.UTC(2026, 11, 1, 9))],
+    [new Date('2026-12-01T09:00:00Z')],
+    // As n8n gives it: a DateTime of Luxon.
+    [tryToParseDateTime('2026-12-01T09:00:00Z', 'America/New_York')],
+  ])('%s is that moment', async (given) => {
+    expect(await runAt(given)).toBe('2026-12-01T09:00:00.000Z');
+  });
+
+  test.each([
+    'soon',
+    ' ',
+    '01.12.2026',
+    '12/01/2026',
+    'Tue, 01 Dec 2026 09:00:00 GMT',
+    '2026',
+    '10:00',
+    '2026-13-01',
+    '2026-02-30',
+    '2026-12-01T25:00',
+    new Date('soon'),
+    Number.NaN,
+    {},
+    ['2026-12-01'],
+    true,
+  ])('%j is refused, and what would do is said', async (given) => {
+    await expect(runAt(given)).rejects.toMatchObject({
+      message: expect.stringMatching(/^Run At is .*, which is not a time/),
+      description: expect.stringContaining('2026-12-01T09:00:00'),
+      context: { itemIndex: 0 },
+    });
+    expect(api.seen).toEqual([]);
+  });
 });
 
-test('a time that is none is refused', async () => {
-  const parameters = { ...dispatch, options: { runAt: 'soon' } };
-  await expect(runNode(api, { parameters })).rejects.toThrow('Run At "soon" is not a time');
+describe('Priority', () => {
+  const priority = async (value: unknown) => {
+    await runNode(api, { parameters: { ...dispatch, options: { priority: value } } });
+    return api.dispatched[0]?.priority;
+  };
+  test.each([
+    [3, 3],
+    ['5', 5],
+    ['', 0],
+    [null, 0],
+  ])('%j is taken as %i', async (given, sent) => {
+    expect(await priority(given)).toBe(sent);
+  });
+  test.each(['high', 10, -1, 1.5])('%j is refused', async (given) => {
+    await expect(priority(given)).rejects.toThrow('Priority must be a whole number from 0 to 9');
+    expect(api.seen).toEqual([]);
+  });
 });
 
 test('a bad field of the request is shown with its path', async () => {

@@ -3,13 +3,13 @@ import {
   type IExecuteFunctions,
   type INodePropertyOptions,
   NodeOperationError,
-  tryToParseDateTime,
 } from 'n8n-workflow';
 import { isId } from '../../pickers/id';
 import { type FieldProblem, nodeError } from '../../transport/problem';
 import { type ApiRequest, request } from '../../transport/request';
 import { idempotencyKey } from '../idempotencyKey';
 import { readBoolean } from '../readBoolean';
+import { readTime } from '../readTime';
 import { type Part, readCompanies } from './companies';
 import { readWait, sleepUntil } from './wait';
 
@@ -112,24 +112,17 @@ function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: 
   }
   const options = this.getNodeParameter('options', itemIndex, {});
   const body: IDataObject = { provider, kind: String(options.kind ?? '').trim() || 'company' };
-  if (options.priority !== undefined) body.priority = options.priority;
-  if (options.runAt) body.runAt = readTime.call(this, options.runAt, itemIndex);
+  const isGiven = (value: unknown) => value !== undefined && value !== null && value !== '';
+  if (isGiven(options.priority)) body.priority = readPriority.call(this, options.priority, itemIndex);
+  if (isGiven(options.runAt)) body.runAt = readTime.call(this, options.runAt, 'Run At', itemIndex);
   body.dryRun = readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex);
   return { campaignId, body };
 }
 
-/** A time without a zone is one of the workflow's zone. */
-function readTime(this: IExecuteFunctions, value: unknown, itemIndex: number): string {
-  try {
-    const time: string | null = tryToParseDateTime(value, this.getTimezone()).toUTC().toISO();
-    if (time !== null) return time;
-  } catch (error) {
-    throw new NodeOperationError(this.getNode(), error as Error, {
-      message: `Run At "${String(value)}" is not a time`,
-      itemIndex,
-    });
-  }
-  throw new NodeOperationError(this.getNode(), `Run At "${String(value)}" is not a time`, { itemIndex });
+function readPriority(this: IExecuteFunctions, value: unknown, itemIndex: number): number {
+  const priority = Number(value);
+  if (Number.isInteger(priority) && priority >= 0 && priority <= 9) return priority;
+  throw new NodeOperationError(this.getNode(), 'Priority must be a whole number from 0 to 9', { itemIndex });
 }
 
 /** What was rejected, by its place in what the user gave, not in the part that was sent. */
