@@ -118,6 +118,37 @@ test('a malformed ID among thousands is named, and nothing is dispatched', async
   expect(api.seen).toEqual([]);
 });
 
+test.each([
+  [['a.com', null], 'Domains has null in the place of a domain', 'number 2 of 2'],
+  [
+    [{ domain: 'a.com' }, 'b.com'],
+    'Domains has {"domain":"a.com"} in the place of a domain',
+    'number 1 of 2',
+  ],
+  [{ domain: 'a.com' }, 'Domains has {"domain":"a.com"} in the place of a domain', 'number 1 of 1'],
+  [['a.com', ['b.com']], 'Domains has ["b.com"] in the place of a domain', 'number 2 of 2'],
+])(
+  'in %j what is no text is named with its place, and nothing is dispatched',
+  async (domains, message, place) => {
+    const parameters = { ...dispatch, companies: 'domains', domains };
+    await expect(runNode(api, { parameters })).rejects.toMatchObject({
+      message,
+      description: expect.stringContaining(place),
+      context: { itemIndex: 0 },
+    });
+    expect(api.seen).toEqual([]);
+  },
+);
+
+test('a choice of companies that there is not is named, with those that there are', async () => {
+  await expect(
+    runNode(api, { parameters: { ...dispatch, companies: 'domain', domains: 'a.com' } }),
+  ).rejects.toMatchObject({
+    message: 'Companies cannot be "domain"',
+    description: expect.stringContaining('all, domains or ids'),
+  });
+});
+
 test('an empty list is an error, not a batch of nothing', async () => {
   await expect(runNode(api, { parameters: byId(' ') })).rejects.toThrow('There are no companies to research');
 });

@@ -129,6 +129,17 @@ test.each([
   await expect(runNode(api, { parameters: all })).rejects.toThrow(message);
 });
 
+test.each([502, 503, 504])(
+  'a bare %i that stays, of a proxy, is said to be a matter of time',
+  async (status) => {
+    api.faults.push({ when: () => true, status, times: 9, body: '<html>Bad Gateway</html>' });
+    await expect(runNode(api, { parameters: all })).rejects.toMatchObject({
+      message: `The Aim for Leads API is not reachable right now (HTTP status ${status})`,
+      description: expect.stringMatching(/^Try again in a few minutes/),
+    });
+  },
+);
+
 test.each([0, -1, 1.5, 'ten'])('a limit of %s is refused', async (limit) => {
   await expect(runNode(api, { parameters: { ...getMany, limit } })).rejects.toThrow(NodeOperationError);
   expect(api.seen).toEqual([]);

@@ -15,6 +15,8 @@ interface Problem {
 }
 
 const shownErrors = 10;
+/** What a proxy answers for a service that is away. */
+const awayStatus = new Set([502, 503, 504]);
 
 /** An answer that is not the one asked for, as n8n shows it: what went wrong, then where and under which request id. */
 export function problemError(node: INode, answer: ApiAnswer, itemIndex: number | undefined): NodeApiError {
@@ -26,7 +28,7 @@ export function problemError(node: INode, answer: ApiAnswer, itemIndex: number |
     { ...asJson(problem), status, message: problem.detail ?? `HTTP status ${status}` },
     {
       message: problem.detail ?? unexpected(status, Buffer.isBuffer(answer.body) ? 'a file' : 'the JSON'),
-      description: describe(problem),
+      description: describe(problem) || hint(status),
       httpCode: String(status),
       itemIndex,
     },
@@ -94,15 +96,19 @@ function describe({ code, requestId, errors = [] }: Problem): string {
     .map(({ path, message }) => (path ? `${path}: ${message}` : message));
   if (errors.length > shownErrors) lines.push(`and ${errors.length - shownErrors} more`);
   if (code) lines.push(requestId ? `(${code}, request ${requestId})` : `(${code})`);
-  return (
-    lines.join('\n') ||
-    'The answer did not come from the Aim for Leads API: check the base URL of the credential.'
-  );
+  return lines.join('\n');
+}
+
+function hint(status: number): string {
+  if (awayStatus.has(status)) return 'Try again in a few minutes. If it stays so, check that the API runs.';
+  return 'The answer did not come from the Aim for Leads API: check the base URL of the credential.';
 }
 
 function unexpected(status: number, wanted: string): string {
   if (status >= 300 && status < 400)
     return `The base URL answers with a redirect (${status}): use the final address`;
+  if (awayStatus.has(status))
+    return `The Aim for Leads API is not reachable right now (HTTP status ${status})`;
   if (status < 300) return `The answer is not ${wanted} of the Aim for Leads API`;
   return `The server answered with HTTP status ${status}`;
 }

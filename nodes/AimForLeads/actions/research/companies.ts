@@ -19,17 +19,15 @@ export function readCompanies(this: IExecuteFunctions, itemIndex: number): Part[
   const by = String(this.getNodeParameter('companies', itemIndex));
   if (by === 'all') return [{ selection: { all: true }, values: [], positions: [] }];
 
-  const field = by === 'domains' ? 'domains' : 'companyIds';
-  const given = readList(
-    this.getNodeParameter(field, itemIndex, ''),
-    field === 'domains' ? /[\n,]+/ : /[\s,;]+/,
-  );
-  if (given.length === 0) {
-    throw new NodeOperationError(this.getNode(), 'There are no companies to research', {
-      description: `The field ${field === 'domains' ? 'Domains' : 'Company IDs'} is empty for this item.`,
+  if (by !== 'domains' && by !== 'ids') {
+    throw new NodeOperationError(this.getNode(), `Companies cannot be "${by.slice(0, 100)}"`, {
+      description: 'Give all, domains or ids. Nothing was dispatched.',
       itemIndex,
     });
   }
+
+  const field = by === 'domains' ? 'domains' : 'companyIds';
+  const given = readList.call(this, field, itemIndex);
   const isWrong = (value: string) => (field === 'domains' ? value.length > maxDomainLength : !isId(value));
   const wrong = given.findIndex(isWrong);
   if (wrong >= 0) {
@@ -53,7 +51,25 @@ export function readCompanies(this: IExecuteFunctions, itemIndex: number): Part[
 }
 
 /** An expression may give a list; people write one a line or with commas. */
-function readList(value: unknown, separator: RegExp): string[] {
-  const entries = Array.isArray(value) ? value.map(String) : String(value ?? '').split(separator);
-  return entries.map((entry) => entry.trim()).filter((entry) => entry !== '');
+function readList(this: IExecuteFunctions, field: 'domains' | 'companyIds', itemIndex: number): string[] {
+  const [title, what, separator] =
+    field === 'domains' ? ['Domains', 'a domain', /[\n,]+/] : (['Company IDs', 'an ID', /[\s,;]+/] as const);
+  const value: unknown = this.getNodeParameter(field, itemIndex, '') ?? '';
+  const entries: unknown[] = typeof value === 'string' ? value.split(separator) : [value].flat();
+  const texts: string[] = [];
+  for (const [index, entry] of entries.entries()) {
+    if (typeof entry !== 'string') {
+      const came = String(JSON.stringify(entry)).slice(0, 100);
+      throw new NodeOperationError(this.getNode(), `${title} has ${came} in the place of ${what}`, {
+        description: `It is number ${index + 1} of ${entries.length}. Nothing was dispatched.`,
+        itemIndex,
+      });
+    }
+    if (entry.trim() !== '') texts.push(entry.trim());
+  }
+  if (texts.length > 0) return texts;
+  throw new NodeOperationError(this.getNode(), 'There are no companies to research', {
+    description: `The field ${title} is empty for this item.`,
+    itemIndex,
+  });
 }
