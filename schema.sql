@@ -1056,7 +1056,7 @@ begin
   select c.archived into is_archived from public.campaigns c
   where c.id = campaign and c.user_id = tenant and c.deleted_at is null;
   if is_archived then
-    raise exception 'campaign % is archived; read its rows under /v1/archives, or restore it', campaign
+    raise exception 'campaign % is archived, or on its way there or back; read its archive (/v1/archives), or restore it and wait until that is done', campaign
       using errcode = 'AIM02';
   end if;
   return is_archived is not null;

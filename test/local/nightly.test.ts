@@ -93,6 +93,7 @@ async function startNights(timeoutSeconds: number) {
     AWS_ENDPOINT_URL_LAMBDA: lambda.url,
     ARCHIVE_FUNCTION: 'archive',
     DATABASE_URL: db.asWorker.url,
+    PUBLIC_URL: 'http://127.0.0.1:9',
     RESEARCH_QUEUE_URL: 'http://127.0.0.1:9/queue',
     DELIVERY_QUEUE_URL: 'http://127.0.0.1:9/delivery',
     POWERTOOLS_LOG_LEVEL: 'INFO',

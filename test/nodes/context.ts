@@ -23,6 +23,8 @@ export interface Given {
   executionId?: string;
   runIndex?: number;
   contexts?: Contexts;
+  /** Called by an AI agent, to which n8n gives a new round at every try. */
+  tool?: boolean;
 }
 
 /** What nodes keep for themselves in the data of an execution, by their names; it outlasts a sleep. */
@@ -54,6 +56,7 @@ export function context(api: At, given: Given) {
     continueOnFail: () => given.continueOnFail ?? false,
     evaluateExpression: (expression: string) =>
       ({ '{{ $runIndex }}': runIndex, '{{ $execution.resumeUrl }}': resumeUrl })[expression],
+    isToolExecution: () => given.tool ?? false,
     getContext: () => {
       contexts[node.name] ??= {};
       return contexts[node.name];
@@ -92,7 +95,7 @@ export function context(api: At, given: Given) {
 }
 
 /** n8n when a sleeping execution is asked: there is no getContext here, only expressions. */
-export function waking(body: object, contexts: Contexts): IWebhookFunctions {
+export function waking(body: unknown, contexts: Contexts): IWebhookFunctions {
   const functions = {
     getNode: () => node,
     getBodyData: () => body,

@@ -58,7 +58,7 @@ test('a part that fails for good names the batch, what it has accepted and how t
     message: 'the key lacks the scope',
     description: expect.stringMatching(
       new RegExp(
-        `^\\(forbidden, request req-1\\)\nBatch ${batchId} has accepted 2000 companies.* from number 2001 `,
+        `^\\(forbidden, request req-1\\)\nBatch ${batchId} was begun: 2000 companies were accepted before.* from number 2001 `,
       ),
     ),
     httpCode: '403',
@@ -91,6 +91,24 @@ test('another item, execution, round of a loop, or selection has another key', a
   await runNode(api, { parameters: byId(ids(4)) });
   expect(new Set(keys()).size).toBe(5);
   expect(api.dispatched).toHaveLength(5);
+});
+
+test('an agent that tries its tool again dispatches nothing again, and one that asks something else does', async () => {
+  for (const runIndex of [0, 1, 2]) await runNode(api, { parameters: byId(ids(3)), tool: true, runIndex });
+  expect(api.dispatched).toHaveLength(1);
+  await runNode(api, { parameters: byId(ids(4)), tool: true, runIndex: 3 });
+  expect(api.dispatched).toHaveLength(2);
+});
+
+test('a list in JSON, as agents write it, is one', async () => {
+  await runNode(api, { parameters: byId(JSON.stringify(ids(2))) });
+  expect(api.dispatched[0]?.companyIds).toEqual(ids(2));
+});
+
+test('a blank has its place in the list', async () => {
+  await expect(runNode(api, { parameters: byId([id(1), '', 'bad']) })).rejects.toMatchObject({
+    description: expect.stringContaining('number 3 of 3'),
+  });
 });
 
 test('IDs may be a list or text, with blanks and doubles', async () => {
@@ -253,7 +271,7 @@ describe('Priority', () => {
   ])('%j is taken as %i', async (given, sent) => {
     expect(await priority(given)).toBe(sent);
   });
-  test.each(['high', 10, -1, 1.5])('%j is refused', async (given) => {
+  test.each(['high', 10, -1, 1.5, true, [7], ' '])('%j is refused', async (given) => {
     await expect(priority(given)).rejects.toThrow('Priority must be a whole number from 0 to 9');
     expect(api.seen).toEqual([]);
   });

@@ -57,7 +57,18 @@ test('company and order reach the API', async () => {
   expect(api.seen[0]?.query).toEqual({ campaignId, companyId, order: 'asc', limit: '1000' });
 });
 
-test.each([429, 500, 502, 503, 504])(
+test.each([null, undefined, 7])(
+  'a company ID that an expression did not find, %j, does not list all',
+  async (companyId) => {
+    api.contacts = people(3);
+    await expect(runNode(api, { parameters: { ...all, options: { companyId } } })).rejects.toThrow(
+      'found nothing',
+    );
+    expect(api.seen).toEqual([]);
+  },
+);
+
+test.each([429, 500, 502, 503, 504, 520, 530])(
   'a page that answers %i for a moment is asked for again',
   async (status) => {
     api.contacts = people(2_345);

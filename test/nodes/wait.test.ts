@@ -109,6 +109,19 @@ test('in a loop, a repeat for the batch before is taken, and wakes nothing', asy
   expect(woken.workflowData).toMatchObject([[{ json: { batchId: api.batchId } }]]);
 });
 
+test.each([undefined, null, {}, [], { type: 'batch.ended' }])(
+  'what is not from the service wakes nothing: %j',
+  async (body) => {
+    const { contexts } = await run({ parameters: dispatch });
+    expect(await wake(body, contexts)).toEqual({ webhookResponse: { resumed: false } });
+  },
+);
+
+test('a tool of an agent cannot wait, and says so before anything is dispatched', async () => {
+  await expect(run({ parameters: dispatch, tool: true })).rejects.toThrow('cannot wait');
+  expect(api.dispatched).toEqual([]);
+});
+
 test('an execution that went to sleep before the node was updated is woken as ever', async () => {
   expect((await wake({ type: 'batch.ended', batchId }, {})).workflowData).toHaveLength(1);
 });

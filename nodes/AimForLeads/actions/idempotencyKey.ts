@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
 import { type IExecuteFunctions, NodeOperationError } from 'n8n-workflow';
+import { isTool } from './isTool';
 
 /**
  * The same for every try of one item in one execution, so that a node which is retried dispatches once; different for
- * another item, loop round, execution or n8n, and for a call of an AI agent that asks something else.
+ * another item, loop round, execution or n8n, and for a call of an AI agent that asks something else. To a tool n8n gives
+ * another round at every try.
  */
 export function idempotencyKey(this: IExecuteFunctions, itemIndex: number, asked: unknown): string {
   const executionId = this.getExecutionId();
@@ -17,7 +19,7 @@ export function idempotencyKey(this: IExecuteFunctions, itemIndex: number, asked
     this.getWorkflow().id,
     executionId,
     this.getNode().id,
-    this.evaluateExpression('{{ $runIndex }}', itemIndex),
+    isTool(this) ? 'tool' : this.evaluateExpression('{{ $runIndex }}', itemIndex),
     itemIndex,
   ];
   return `n8n-${createHash('sha256')

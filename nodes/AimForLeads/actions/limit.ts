@@ -1,11 +1,7 @@
-import {
-  type IDataObject,
-  type IExecuteFunctions,
-  type INodeProperties,
-  NodeOperationError,
-} from 'n8n-workflow';
+import type { IDataObject, IExecuteFunctions, INodeProperties } from 'n8n-workflow';
 import { pages } from '../transport/pages';
 import { readBoolean } from './readBoolean';
+import { readWhole } from './readWhole';
 
 type Show = Record<string, string[]>;
 
@@ -34,9 +30,8 @@ export function limitFields(show: Show): INodeProperties[] {
 
 export function readLimit(this: IExecuteFunctions, itemIndex: number): number {
   if (readBoolean.call(this, 'returnAll', 'Return All', itemIndex)) return Number.POSITIVE_INFINITY;
-  const limit = Number(this.getNodeParameter('limit', itemIndex, 50));
-  if (Number.isInteger(limit) && limit >= 1) return limit;
-  throw new NodeOperationError(this.getNode(), 'Limit must be a whole number from 1 on', { itemIndex });
+  const limit = this.getNodeParameter('limit', itemIndex, 50);
+  return readWhole.call(this, limit, { title: 'Limit', from: 1 }, itemIndex);
 }
 
 /** The rows of a list, as many as the fields above say. */

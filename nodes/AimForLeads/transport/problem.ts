@@ -15,8 +15,8 @@ interface Problem {
 }
 
 const shownErrors = 10;
-/** What a proxy answers for a service that is away. */
-const awayStatus = new Set([502, 503, 504]);
+/** What is said by whatever stands before a service that is away, or has too much to do. */
+const isAway = (status: number) => status === 408 || status === 429 || status > 500;
 
 /** An answer that is not the one asked for, as n8n shows it: what went wrong, then where and under which request id. */
 export function problemError(node: INode, answer: ApiAnswer, itemIndex: number | undefined): NodeApiError {
@@ -100,15 +100,14 @@ function describe({ code, requestId, errors = [] }: Problem): string {
 }
 
 function hint(status: number): string {
-  if (awayStatus.has(status)) return 'Try again in a few minutes. If it stays so, check that the API runs.';
+  if (isAway(status)) return 'Try again in a few minutes. If it stays so, check that the API runs.';
   return 'The answer did not come from the Aim for Leads API: check the base URL of the credential.';
 }
 
 function unexpected(status: number, wanted: string): string {
   if (status >= 300 && status < 400)
     return `The base URL answers with a redirect (${status}): use the final address`;
-  if (awayStatus.has(status))
-    return `The Aim for Leads API is not reachable right now (HTTP status ${status})`;
+  if (isAway(status)) return `The Aim for Leads API is not reachable right now (HTTP status ${status})`;
   if (status < 300) return `The answer is not ${wanted} of the Aim for Leads API`;
   return `The server answered with HTTP status ${status}`;
 }

@@ -25,7 +25,7 @@ const maxTries = 5;
 const backoffMs = 500;
 const maxWaitMs = 60_000;
 const timeoutMs = 60_000;
-const transientStatus = new Set([408, 425, 429, 500, 502, 503, 504]);
+const isTransient = (status: number) => [408, 425, 429].includes(status) || status >= 500;
 const transientCodes = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -96,7 +96,7 @@ async function ask(
       continue;
     }
     if (answer.status >= 200 && answer.status < 300 && isWanted(answer)) return answer;
-    if (!mayRepeat || !transientStatus.has(answer.status)) {
+    if (!mayRepeat || !isTransient(answer.status)) {
       throw problemError(this.getNode(), answer, asked.itemIndex);
     }
     await sleep(waitMs(tries, answer.headers['retry-after']));

@@ -53,7 +53,7 @@ export const fields: INodeProperties[] = [
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const by = this.getNodeParameter('by', itemIndex, 'email') === 'domain' ? 'domain' : 'email';
-  const sought = String(this.getNodeParameter(by, itemIndex, '')).trim();
+  const sought = String(this.getNodeParameter(by, itemIndex, '') ?? '').trim();
   if (sought === '') {
     throw new NodeOperationError(this.getNode(), `There is no ${by} to search for`, { itemIndex });
   }

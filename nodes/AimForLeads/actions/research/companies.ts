@@ -1,4 +1,4 @@
-import { type IDataObject, type IExecuteFunctions, NodeOperationError } from 'n8n-workflow';
+import { type IDataObject, type IExecuteFunctions, jsonParse, NodeOperationError } from 'n8n-workflow';
 import { isId } from '../../pickers/id';
 
 /** The part of a dispatch that says which companies; `positions` are where they stood in what the user gave. */
@@ -27,20 +27,18 @@ export function readCompanies(this: IExecuteFunctions, itemIndex: number): Part[
   }
 
   const field = by === 'domains' ? 'domains' : 'companyIds';
-  const given = readList.call(this, field, itemIndex);
+  const { entries: given, count } = readList.call(this, field, itemIndex);
   const isWrong = (value: string) => (field === 'domains' ? value.length > maxDomainLength : !isId(value));
-  const wrong = given.findIndex(isWrong);
-  if (wrong >= 0) {
-    const value = String(given[wrong]).slice(0, 100);
+  const wrong = given.find((entry) => isWrong(entry.value));
+  if (wrong) {
+    const value = wrong.value.slice(0, 100);
     throw new NodeOperationError(
       this.getNode(),
       field === 'domains' ? `"${value}…" is too long for a domain` : `"${value}" is not the ID of a company`,
-      { description: `It is number ${wrong + 1} of ${given.length}. Nothing was dispatched.`, itemIndex },
+      { description: `It is number ${wrong.position + 1} of ${count}. Nothing was dispatched.`, itemIndex },
     );
   }
-  const unique = [
-    ...new Map(given.map((value, position) => [value.toLowerCase(), { value, position }])).values(),
-  ];
+  const unique = [...new Map(given.map((entry) => [entry.value.toLowerCase(), entry])).values()];
   const parts: Part[] = [];
   for (let start = 0; start < unique.length; start += maxPartCompanies) {
     const slice = unique.slice(start, start + maxPartCompanies);
@@ -50,26 +48,37 @@ export function readCompanies(this: IExecuteFunctions, itemIndex: number): Part[
   return parts;
 }
 
-/** An expression may give a list; people write one a line or with commas. */
-function readList(this: IExecuteFunctions, field: 'domains' | 'companyIds', itemIndex: number): string[] {
+/** An expression may give a list; people write one a line or with commas. Blanks count as places, and no more. */
+function readList(
+  this: IExecuteFunctions,
+  field: 'domains' | 'companyIds',
+  itemIndex: number,
+): { entries: { value: string; position: number }[]; count: number } {
   const [title, what, separator] =
     field === 'domains' ? ['Domains', 'a domain', /[\n,]+/] : (['Company IDs', 'an ID', /[\s,;]+/] as const);
-  const value: unknown = this.getNodeParameter(field, itemIndex, '') ?? '';
-  const entries: unknown[] = typeof value === 'string' ? value.split(separator) : [value].flat();
-  const texts: string[] = [];
-  for (const [index, entry] of entries.entries()) {
+  const value = asList(this.getNodeParameter(field, itemIndex, '') ?? '');
+  const given: unknown[] = typeof value === 'string' ? value.split(separator) : [value].flat();
+  const entries: { value: string; position: number }[] = [];
+  for (const [position, entry] of given.entries()) {
     if (typeof entry !== 'string') {
       const came = String(JSON.stringify(entry)).slice(0, 100);
       throw new NodeOperationError(this.getNode(), `${title} has ${came} in the place of ${what}`, {
-        description: `It is number ${index + 1} of ${entries.length}. Nothing was dispatched.`,
+        description: `It is number ${position + 1} of ${given.length}. Nothing was dispatched.`,
         itemIndex,
       });
     }
-    if (entry.trim() !== '') texts.push(entry.trim());
+    if (entry.trim() !== '') entries.push({ value: entry.trim(), position });
   }
-  if (texts.length > 0) return texts;
+  if (entries.length > 0) return { entries, count: given.length };
   throw new NodeOperationError(this.getNode(), 'There are no companies to research', {
     description: `The field ${title} is empty for this item.`,
     itemIndex,
   });
+}
+
+/** Agents write a list as JSON. */
+function asList(value: unknown): unknown {
+  return typeof value === 'string' && value.trim().startsWith('[')
+    ? jsonParse(value, { fallbackValue: value })
+    : value;
 }

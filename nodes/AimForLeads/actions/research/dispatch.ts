@@ -10,6 +10,7 @@ import { type ApiRequest, request } from '../../transport/request';
 import { idempotencyKey } from '../idempotencyKey';
 import { readBoolean } from '../readBoolean';
 import { readTime } from '../readTime';
+import { readWhole } from '../readWhole';
 import { type Part, readCompanies } from './companies';
 import { readWait, sleepUntil } from './wait';
 
@@ -61,8 +62,8 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     } catch (thrown) {
       const error = nodeError(this.getNode(), thrown, itemIndex);
       if (batchId !== null) {
-        const open = leftOpen(batchId, total.accepted, part, asked.path);
-        error.description = error.description ? `${error.description}\n${open}` : open;
+        const begun = begunBatch(batchId, total.accepted, part, asked.path);
+        error.description = error.description ? `${error.description}\n${begun}` : begun;
       }
       throw error;
     }
@@ -84,21 +85,21 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
 }
 
 /**
- * What to do about a batch of which a part failed for good. It stays open, as the node that is tried again continues
- * it, which it could not if it were sealed.
+ * What to do about a batch of which a part failed for good. It is not sealed here, for then a node that is tried again
+ * could not continue it; the answer to its last part may have got lost, so whether it is open is not known.
  */
-function leftOpen(batchId: string, accepted: number, failed: Part, path: string): string {
+function begunBatch(batchId: string, accepted: number, failed: Part, path: string): string {
   const from = Number(failed.positions[0]) + 1;
   return [
-    `Batch ${batchId} has accepted ${accepted} companies, which are being researched, and stays open for the others, from number ${from} of the list on.`,
+    `Batch ${batchId} was begun: ${accepted} companies were accepted before, and those from number ${from} of the list on were not, as far as is known.`,
     'Retry On Fail of this node continues the same batch. A new execution makes a new one, and has all of them researched again.',
-    `To finish this batch, POST the others to ${path} with its batchId, and the last of them with "final": true.`,
+    `To finish this batch, unless it is sealed, POST the others to ${path} with its batchId, and the last of them with "final": true.`,
   ].join('\n');
 }
 
 function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: string; body: IDataObject } {
   const picked = (name: string) =>
-    String(this.getNodeParameter(name, itemIndex, '', { extractValue: true })).trim();
+    String(this.getNodeParameter(name, itemIndex, '', { extractValue: true }) ?? '').trim();
   const campaignId = picked('campaign');
   const provider = picked('provider');
   if (!isId(campaignId)) {
@@ -113,16 +114,11 @@ function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: 
   const options = this.getNodeParameter('options', itemIndex, {});
   const body: IDataObject = { provider, kind: String(options.kind ?? '').trim() || 'company' };
   const isGiven = (value: unknown) => value !== undefined && value !== null && value !== '';
-  if (isGiven(options.priority)) body.priority = readPriority.call(this, options.priority, itemIndex);
+  if (isGiven(options.priority))
+    body.priority = readWhole.call(this, options.priority, { title: 'Priority', from: 0, to: 9 }, itemIndex);
   if (isGiven(options.runAt)) body.runAt = readTime.call(this, options.runAt, 'Run At', itemIndex);
   body.dryRun = readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex);
   return { campaignId, body };
-}
-
-function readPriority(this: IExecuteFunctions, value: unknown, itemIndex: number): number {
-  const priority = Number(value);
-  if (Number.isInteger(priority) && priority >= 0 && priority <= 9) return priority;
-  throw new NodeOperationError(this.getNode(), 'Priority must be a whole number from 0 to 9', { itemIndex });
 }
 
 /** What was rejected, by its place in what the user gave, not in the part that was sent. */

@@ -1,9 +1,12 @@
 import {
+  type IDataObject,
   type IExecuteFunctions,
   type IWebhookFunctions,
   type IWebhookResponseData,
   NodeOperationError,
 } from 'n8n-workflow';
+import { isObject } from '../../transport/problem';
+import { isTool } from '../isTool';
 import { readBoolean } from '../readBoolean';
 
 export interface Wait {
@@ -22,6 +25,13 @@ const graceMs = 24 * 60 * 60 * 1000;
 export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | undefined {
   const isWanted = readBoolean.call(this, 'wait', 'Wait for Completion', itemIndex);
   if (!isWanted || readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex)) return undefined;
+  if (isTool(this)) {
+    throw new NodeOperationError(this.getNode(), 'A tool of an AI agent cannot wait for completion', {
+      description:
+        'Turn Wait for Completion off: n8n would put the agent to sleep. Nothing was dispatched. A second tool, Job → Get Many, reads how far a batch is.',
+      itemIndex,
+    });
+  }
   if (this.getInputData().length > 1) {
     throw new NodeOperationError(this.getNode(), 'Wait for Completion takes one input item', {
       description:
@@ -60,16 +70,23 @@ export async function sleepUntil(this: IExecuteFunctions, { seconds }: Wait, bat
  * is taken, so that it ends, and wakes nothing.
  */
 export function wake(this: IWebhookFunctions): IWebhookResponseData {
-  const said = this.getBodyData();
+  const body: unknown = this.getBodyData();
+  // What is not from the service, if only empty, wakes nothing: an error here would have n8n go on with nothing.
+  const said = isObject(body) ? body : {};
   const awaited = awaitedBatch.call(this);
-  if (awaited !== undefined && said.batchId !== awaited) return { webhookResponse: { resumed: false } };
-  const json = { ...said, timedOut: said.type !== 'batch.ended' };
+  if (typeof said.batchId !== 'string' || (awaited !== undefined && said.batchId !== awaited)) {
+    return { webhookResponse: { resumed: false } };
+  }
+  const json: IDataObject = { ...said, timedOut: said.type !== 'batch.ended' };
   return { webhookResponse: { resumed: true }, workflowData: [[{ json, pairedItem: { item: 0 } }]] };
 }
 
 /** What `sleepUntil` kept in the node's context: in a webhook, n8n hands that out to expressions alone. */
 function awaitedBatch(this: IWebhookFunctions): unknown {
-  // A name may hold }}, which would end the expression.
-  const name = JSON.stringify(this.getNode().name).replaceAll('}', '\\u007d');
-  return this.evaluateExpression(`{{ $(${name}).context.batchId }}`) ?? undefined;
+  // A name may hold what ends an expression, or what n8n allows in none.
+  const name = this.getNode().name.replace(
+    /[^A-Za-z0-9 ]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return this.evaluateExpression(`{{ $("${name}").context.batchId }}`) ?? undefined;
 }
