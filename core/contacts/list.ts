@@ -4,7 +4,7 @@ import type { Page } from '../contract/page.ts';
 import { attributeIs, check, since } from '../db/checks.ts';
 import type { Db } from '../db/connect.ts';
 import { type ListShape, readPage } from '../db/keyset.ts';
-import { ofCampaign, ofCompany, scopeOf, whole } from '../db/scope.ts';
+import { checkParent, ofCampaign, ofCompany, scopeOf, whole } from '../db/scope.ts';
 import { created, email, fullName, updated } from '../db/sorts.ts';
 import { sql } from '../db/sql.ts';
 import { NotFound } from '../errors.ts';
@@ -47,6 +47,8 @@ export async function listContacts(
         })
       : await searchPage<Contact>(deps.db, tenantId, 'contacts', shape, search, page, filter);
   if (contacts.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  if (contacts.next === null && companyId !== undefined)
+    await checkParent(deps.db, tenantId, 'company', companyId);
   return contacts;
 }
 

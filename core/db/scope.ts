@@ -1,3 +1,5 @@
+import { NotFound } from '../errors.ts';
+import type { Db } from './connect.ts';
 import { type Fragment, sql } from './sql.ts';
 
 /*
@@ -43,4 +45,26 @@ export function scopeOf(tenantId: string, ...parts: (Fragment | undefined)[]): F
   const [first, ...rest] = parts.filter((part) => part !== undefined);
   if (first === undefined) return ofTenant(tenantId);
   return rest.reduce((all, part) => sql.fragment`${all} and ${part}`, first);
+}
+
+const parents = {
+  company: sql.fragment`companies`,
+  research: sql.fragment`company_research`,
+  batch: sql.fragment`research_batches`,
+};
+
+/**
+ * Whether a list below this row that came to its end came to its real one. Its id may be mistyped, and rows go into an
+ * archive before the row that they hang on: where that one is still there, so were they.
+ * @throws NotFound, and Conflict `campaign_archived`
+ */
+export async function checkParent(
+  db: Db,
+  tenantId: string,
+  kind: keyof typeof parents,
+  id: string,
+): Promise<void> {
+  const rows = await db.query(sql(`list.${kind}`)`
+    select id from ${parents[kind]} where id = ${id} and ${whole(tenantId)}`);
+  if (rows.length === 0) throw new NotFound(kind, id);
 }

@@ -63,7 +63,8 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
 
 /** The job of what is no result: it fails with the reason. */
 function namedIn(value: unknown): string {
-  return String((value as { jobId?: unknown } | null)?.jobId).toLowerCase();
+  const jobId = (value as { jobId?: unknown } | null)?.jobId;
+  return typeof jobId === 'string' ? jobId.toLowerCase() : '';
 }
 
 /** While a circuit is open nothing is burned: what stops the probe is not the job's fault. It goes to the back. */

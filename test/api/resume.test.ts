@@ -109,26 +109,40 @@ test('a repeat under the same key sends no second resume', async () => {
   expect(api.deliveries).toHaveLength(1);
 });
 
+const due = "resume_state = 'due', resume_at = now(), resume_feed_at = now()";
 test.each([
   ['was woken at the limit', "resume_state = 'done'"],
   ['could not be woken', "resume_state = 'failed', resume_error = 'gone', resume_attempts = 9"],
+  [
+    'is being woken at this moment',
+    `${due}, resume_attempts = 1, resume_lease_id = uuidv7(), resume_lease_until = now() + interval '1 minute'`,
+  ],
 ])('whoever adds to a batch of which somebody %s may wait for its end', async (_, asked) => {
   const { batchId } = (await research({ companyIds: companyIds.slice(0, 1), resumeUrl, final: false })).body;
-  await db.query({
-    statement: 't',
-    text: `update research_batches set ${asked}, resume_url = null where id = $1`,
-    values: [batchId],
-  });
+  const text = `update research_batches set ${asked} where id = $1`;
+  await db.query({ statement: 't', text, values: [batchId] });
   const again = `${resumeUrl}again`;
-  expect((await research({ companyIds, batchId, resumeUrl: again, resumeWithinSeconds: 60 })).status).toBe(
-    202,
-  );
+  const reply = await research({ companyIds, batchId, resumeUrl: again, resumeWithinSeconds: 60 });
+  expect(reply.status).toBe(202);
   expect((await client.get(`/v1/batches/${batchId}`)).body.resume).toEqual({
     state: 'waiting',
     attempts: 0,
     lastError: null,
   });
   expect(await stored(batchId)).toMatchObject({ resume_url: again });
+});
+
+test('a wait that is due and not asked yet stays as it is', async () => {
+  const { batchId } = (await research({ companyIds: companyIds.slice(0, 1), resumeUrl, final: false })).body;
+  await db.query({
+    statement: 't',
+    text: `update research_batches set ${due} where id = $1`,
+    values: [batchId],
+  });
+  expect((await research({ companyIds, batchId, resumeUrl, final: false })).status).toBe(202);
+  expect((await client.get(`/v1/batches/${batchId}`)).body.resume.state).toBe('due');
+  const other = await research({ companyIds, batchId, resumeUrl: `${resumeUrl}other` });
+  expect(other).toMatchObject({ status: 409, body: { code: 'resume_url_mismatch' } });
 });
 
 test('a dry run stores nothing', async () => {

@@ -192,6 +192,7 @@ describe('the job goes on when the provider', () => {
     ['answers 204', saying('HTTP/1.1 204 No Content\r\n\r\n')],
     ['answers JSON without results', saying(http(200, '{"message":"Workflow was started"}'))],
     ['answers JSON that is no object', saying(http(200, 'null'))],
+    ['answers with an id that is no text', saying(http(200, '{"results":[{"jobId":{"toString":1}},null]}'))],
   ])('%s: it is accepted', async (_, respond) => {
     const run = await once(respond);
     expect(run.job).toMatchObject({ status: 'processing', retries: 0, code: null, outcome: 'accepted' });

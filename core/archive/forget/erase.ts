@@ -11,8 +11,16 @@ import { archiveWalks } from './archives.ts';
 import { liveWalks, type Position, type Walk } from './live.ts';
 import { personOf } from './person.ts';
 
-/** Live rows first, archives then. Where rows were moved between the two meanwhile, another pass finds them. */
-const walks: [string, Walk][] = [...Object.entries(liveWalks), ...Object.entries(archiveWalks)];
+/**
+ * Live rows first, archives then. Where rows were moved between the two meanwhile, another pass finds them. Contacts come
+ * twice, for prospects may be made contacts before their own walk: whoever does that shares a lock on the prospect until
+ * he commits, so that its walk waits for him, and who comes later finds the prospect gone. A place is kept as a number:
+ * what is new stands at the end.
+ */
+const walks: [string, Walk][] = [
+  ...Object.entries({ ...liveWalks, ...archiveWalks }),
+  ...Object.entries(liveWalks).filter(([table]) => table === 'contacts'),
+];
 const maxPasses = 10;
 /** Somebody holds what is to be changed: a writer, or an archive that is under way. */
 const lockTroubleCodes = new Set(['55P03', '40P01', 'AIM02']);

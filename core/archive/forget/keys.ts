@@ -20,9 +20,13 @@ export function isRowOf(person: Person, table: string, column: (name: string) =>
 
 export const isKey = (table: string, column: string): boolean => keys[table]?.includes(column) ?? false;
 
-/** A key without the person. What is left of two may be the same: the row's own id makes them differ. */
+/**
+ * A key without the person; one that only ends alike, as `x/ann@x` does, is somebody else's. What is left of two may be
+ * the same: the row's own id makes them differ.
+ */
 export function keyWithout(person: Person, key: Fragment, id: Fragment): Fragment {
-  return sql.fragment`case when ${mentions(person, key)} then ${own(without(person, key), id)} else ${key} end`;
+  return sql.fragment`case when ${mentions(person, key)} and ${key} ~* ${person.inField}
+    then ${own(without(person, key), id)} else ${key} end`;
 }
 
 /** A key from which somebody may have been erased when that left it without the row's own id. */

@@ -207,18 +207,14 @@ const answers: Walk = async (tx, person, after) => {
   return { changed: last.changed, next: last.rows === rowsPerTransaction ? { key: last.key } : undefined };
 };
 
-/**
- * Every table that may hold an address outside the archives, in the order in which they are looked through: prospects
- * before contacts, which they may be made. Whoever does that shares a lock on the prospect until he commits, so that its
- * walk waits for him, and the walk of contacts sees what he made; who comes later finds the prospect gone.
- */
+/** Every table that may hold an address outside the archives, in the order in which they are looked through. */
 export const liveWalks: Record<string, Walk> = {
+  contacts: walkOf({ table: 'contacts', texts: lengths.contacts, jsons: ['attributes'] }),
   prospect_research: walkOf({
     table: 'prospect_research',
     texts: lengths.prospect_research,
     jsons: ['attributes'],
   }),
-  contacts: walkOf({ table: 'contacts', texts: lengths.contacts, jsons: ['attributes'] }),
   company_research: walkOf({
     table: 'company_research',
     texts: { summary: 1_000_000_000 },

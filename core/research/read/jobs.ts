@@ -2,7 +2,7 @@ import type { Job, JobQuery } from '../../contract/batches.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
-import { ofBatch } from '../../db/scope.ts';
+import { checkParent, ofBatch } from '../../db/scope.ts';
 import { company, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -42,7 +42,7 @@ export async function listJobs(deps: { db: Db }, tenantId: string, query: JobQue
     filter: { batchId, status },
     scope: sql.fragment`${ofBatch(tenantId, batchId)} ${withStatus}`,
   });
-  if (jobs.data.length === 0) await checkBatch(deps.db, tenantId, batchId);
+  if (jobs.next === null) await checkParent(deps.db, tenantId, 'batch', batchId);
   return jobs;
 }
 
@@ -52,10 +52,4 @@ export async function getJob({ db }: { db: Db }, tenantId: string, id: string): 
     select ${columnsOf(shape)} from research_jobs where id = ${id} and user_id = ${tenantId}`);
   if (!job) throw new NotFound('job', id);
   return job;
-}
-
-async function checkBatch(db: Db, tenantId: string, id: string): Promise<void> {
-  const rows = await db.query(sql('batches.exists')`
-    select id from research_batches where id = ${id} and user_id = ${tenantId}`);
-  if (rows.length === 0) throw new NotFound('batch', id);
 }

@@ -4,7 +4,7 @@ import type { Prospect, ProspectQuery } from '../../contract/research.ts';
 import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
-import { ofCampaign, ofResearch, scopeOf, whole } from '../../db/scope.ts';
+import { checkParent, ofCampaign, ofResearch, scopeOf, whole } from '../../db/scope.ts';
 import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -57,6 +57,8 @@ export async function listProspects(
   });
   if (prospects.data.length === 0 && campaignId !== undefined)
     await checkCampaign(deps, tenantId, campaignId);
+  if (prospects.next === null && researchId !== undefined)
+    await checkParent(deps.db, tenantId, 'research', researchId);
   return prospects;
 }
 

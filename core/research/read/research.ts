@@ -4,7 +4,7 @@ import type { Research, ResearchQuery } from '../../contract/research.ts';
 import { check, since } from '../../db/checks.ts';
 import type { Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
-import { ofCampaign, ofCompany, scopeOf, whole } from '../../db/scope.ts';
+import { checkParent, ofCampaign, ofCompany, scopeOf, whole } from '../../db/scope.ts';
 import { created, updated, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
 import { NotFound } from '../../errors.ts';
@@ -56,6 +56,8 @@ export async function listResearch(
         })
       : await searchPage<Research>(deps.db, tenantId, 'research', shape, search, page, filter);
   if (research.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  if (research.next === null && companyId !== undefined)
+    await checkParent(deps.db, tenantId, 'company', companyId);
   return research;
 }
 
