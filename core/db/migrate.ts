@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type MigrationBuilder, PG_MIGRATE_LOCK_ID, runner } from 'node-pg-migrate';
 import pg from 'pg';
+import { isLockTrouble } from './locks.ts';
 import { onlineSteps, readMigration } from './online.ts';
 
 /**
@@ -14,9 +15,6 @@ import { onlineSteps, readMigration } from './online.ts';
 const lockTimeoutMs = 500;
 const patienceMs = 120_000;
 const turnMs = 200;
-
-/** lock_not_available and deadlock_detected: somebody was busy there; the file was rolled back and can run again. */
-const busyCodes = new Set(['55P03', '40P01']);
 
 export interface MigrateOptions {
   /** Up applies all that are missing; down takes back the last one, or `count` of them. */
@@ -75,8 +73,8 @@ async function patiently<T>(databaseUrl: string, patience: number, work: (client
       await client.query(`set statement_timeout = 0; set lock_timeout = ${lockTimeoutMs}`);
       return await work(client);
     } catch (error) {
-      const isBusy = busyCodes.has((error as { code?: string }).code ?? '');
-      if (!isBusy || givesUpAt === undefined || Date.now() > givesUpAt) throw error;
+      // Somebody was busy there; the file was rolled back and can run again.
+      if (!isLockTrouble(error) || givesUpAt === undefined || Date.now() > givesUpAt) throw error;
     } finally {
       await client.end();
     }

@@ -1,4 +1,5 @@
 import { type IExecuteFunctions, NodeOperationError } from 'n8n-workflow';
+import { shown } from './shown';
 
 /**
  * A switch of the node, which an expression may set: webhooks and CSV give `true` and `false` as text. Whatever else
@@ -15,8 +16,7 @@ export function readBoolean(
   if (typeof value === 'boolean') return value;
   const text = typeof value === 'string' ? value.trim().toLowerCase() : undefined;
   if (text === 'true' || text === 'false') return text === 'true';
-  const came = String(JSON.stringify(value)).slice(0, 100);
-  throw new NodeOperationError(this.getNode(), `${title} is ${came}, neither true nor false`, {
+  throw new NodeOperationError(this.getNode(), `${title} is ${shown(value)}, neither true nor false`, {
     description: 'Give true or false, or an expression such as {{ $json.answer === "yes" }}.',
     itemIndex,
   });

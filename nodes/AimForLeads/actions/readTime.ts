@@ -1,5 +1,6 @@
 import { type IExecuteFunctions, NodeOperationError, tryToParseDateTime } from 'n8n-workflow';
 import { isObject } from '../transport/problem';
+import { shown } from './shown';
 
 const iso = /^\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?$/;
 const epochMs = /^\d{13}$/;
@@ -12,8 +13,7 @@ const epochMs = /^\d{13}$/;
 export function readTime(this: IExecuteFunctions, value: unknown, title: string, itemIndex: number): string {
   const time = parse(value, this.getTimezone());
   if (time !== undefined && !Number.isNaN(time.getTime())) return time.toISOString();
-  const came = String(JSON.stringify(value)).slice(0, 100);
-  throw new NodeOperationError(this.getNode(), `${title} is ${came}, which is not a time`, {
+  throw new NodeOperationError(this.getNode(), `${title} is ${shown(value)}, which is not a time`, {
     description:
       'Give it as ISO 8601, such as 2026-12-01T09:00:00 or 2026-12-01T09:00:00+01:00, or as milliseconds since 1970. Other forms: {{ DateTime.fromFormat($json.day, "dd.MM.yyyy") }}.',
     itemIndex,

@@ -1,4 +1,5 @@
 import { type IExecuteFunctions, NodeOperationError } from 'n8n-workflow';
+import { shown } from './shown';
 
 /** A whole number, which an expression may give as text. @param to the highest, if there is one */
 export function readWhole(
@@ -11,8 +12,11 @@ export function readWhole(
   const number = isNumeric ? Number(value) : Number.NaN;
   if (Number.isSafeInteger(number) && number >= from && number <= to) return number;
   const range = to === Number.POSITIVE_INFINITY ? `from ${from} on` : `from ${from} to ${to}`;
-  const came = String(JSON.stringify(value)).slice(0, 100);
-  throw new NodeOperationError(this.getNode(), `${title} must be a whole number ${range}, not ${came}`, {
-    itemIndex,
-  });
+  throw new NodeOperationError(
+    this.getNode(),
+    `${title} must be a whole number ${range}, not ${shown(value)}`,
+    {
+      itemIndex,
+    },
+  );
 }

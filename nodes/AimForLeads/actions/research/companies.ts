@@ -1,5 +1,6 @@
 import { type IDataObject, type IExecuteFunctions, jsonParse, NodeOperationError } from 'n8n-workflow';
 import { isId } from '../../pickers/id';
+import { shown } from '../shown';
 
 /** The part of a dispatch that says which companies; `positions` are where they stood in what the user gave. */
 export interface Part {
@@ -61,8 +62,7 @@ function readList(
   const entries: { value: string; position: number }[] = [];
   for (const [position, entry] of given.entries()) {
     if (typeof entry !== 'string') {
-      const came = String(JSON.stringify(entry)).slice(0, 100);
-      throw new NodeOperationError(this.getNode(), `${title} has ${came} in the place of ${what}`, {
+      throw new NodeOperationError(this.getNode(), `${title} has ${shown(entry)} in the place of ${what}`, {
         description: `It is number ${position + 1} of ${given.length}. Nothing was dispatched.`,
         itemIndex,
       });
