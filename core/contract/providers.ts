@@ -15,6 +15,8 @@ export const ProviderNameOrId = text({ min: 1, max: 63 }).meta({ description: "T
 
 /** Where we POST to: http or https, without credentials. Whether its address may be asked is known when connecting. */
 export const Url = text({ min: 1, max: 2000 })
+  // A scheme is the same in any case; all else is sent as it was given, for a signature may be in it.
+  .overwrite((url) => url.replace(/^https?:/i, (scheme) => scheme.toLowerCase()))
   .refine((url) => URL.canParse(url) && /^https?:\/\//.test(url), {
     message: 'give an http(s) URL',
     params: { code: 'invalid_url' },

@@ -47,6 +47,11 @@ test('a put replaces: what is left out goes back to its default, the secret stay
   expect(set).toMatchObject({ status: 200, body: { secret, version: 3 } });
 });
 
+test('a scheme is taken in any case; all else of the URL is kept as it was given', async () => {
+  const put = await client.put('/v1/providers/loud', { kind: 'webhook', url: 'HTTPS://N8n.example/A?b=HTTPS:' });
+  expect(put).toMatchObject({ status: 201, body: { url: 'https://N8n.example/A?b=HTTPS:' } });
+});
+
 test.each([
   ['another scheme', { url: 'ftp://x.example' }, 'url', 'invalid_url'],
   ['no URL', { url: 'n8n' }, 'url', 'invalid_url'],
