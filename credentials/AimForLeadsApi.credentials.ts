@@ -51,7 +51,7 @@ export class AimForLeadsApi implements ICredentialType {
   // Any web server may answer 200 to a GET: only ours names the product.
   test: ICredentialTestRequest = {
     request: {
-      baseURL: '={{$credentials.baseUrl.trim().replace(/\\/+$/, "")}}',
+      baseURL: '={{$credentials.baseUrl.trim().replace(/\\/+$/, "").replace(/\\/v1$/, "")}}',
       url: '/v1/me',
       method: 'GET',
     },

@@ -5,6 +5,7 @@ import {
   type INodeTypeDescription,
   type IWebhookFunctions,
   type IWebhookResponseData,
+  type NodeApiError,
   NodeConnectionTypes,
   NodeOperationError,
 } from 'n8n-workflow';
@@ -98,14 +99,28 @@ export class AimForLeads implements INodeType {
         }
       } catch (thrown) {
         const error = nodeError(this.getNode(), thrown, itemIndex);
-        if (!this.continueOnFail()) throw error;
-        output.push({
-          json: { error: error.message, description: error.description ?? null },
-          error,
-          pairedItem: { item: itemIndex },
-        });
+        if (!this.continueOnFail()) throw withBegun(error, output);
+        // Named so, and without the error itself, for of any other n8n keeps but one line.
+        const json = { error: error.message, message: error.description || error.message };
+        output.push({ json, pairedItem: { item: itemIndex } });
       }
     }
     return [output];
   }
+}
+
+const shownBatches = 10;
+
+/** An error ends the node, and nothing else tells of the batches that its items before have begun. */
+function withBegun<Failure extends NodeApiError | NodeOperationError>(
+  error: Failure,
+  output: INodeExecutionData[],
+): Failure {
+  const batches = output.filter(({ json }) => typeof json.batchId === 'string' && 'accepted' in json);
+  if (batches.length === 0) return error;
+  const ids = batches.slice(0, shownBatches).map(({ json }) => String(json.batchId));
+  const more = batches.length > shownBatches ? ` and ${batches.length - shownBatches} more` : '';
+  const begun = `The items before have made batches, which go on: ${ids.join(', ')}${more}. Retry On Fail of this node makes no new ones; a new execution does.`;
+  error.description = error.description ? `${error.description}\n${begun}` : begun;
+  return error;
 }

@@ -344,6 +344,11 @@ test('the policy is set as a whole and shown again; what makes no sense is refus
   ]);
   at.asked.length = 0;
   await expect(policy({ operation: 'set', options: { idleDays: 0 } })).rejects.toThrow('Idle For must be');
+  // A rule that was added must not be dropped because an expression found nothing.
+  const blank = { ...rules, retentionDays: undefined };
+  await expect(policy({ operation: 'set', options: blank })).rejects.toThrow(
+    'Delete Archives After is blank',
+  );
   expect(at.asked).toEqual([]);
 });
 

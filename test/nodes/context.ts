@@ -23,8 +23,8 @@ export interface Given {
   executionId?: string;
   runIndex?: number;
   contexts?: Contexts;
-  /** Called by an AI agent, to which n8n gives a new round at every try. */
-  tool?: boolean;
+  /** Called by an AI agent of this version. n8n says so up to 2; from 3 on, the type that it makes for tools tells. */
+  tool?: 2 | 3;
 }
 
 /** What nodes keep for themselves in the data of an execution, by their names; it outlasts a sleep. */
@@ -46,7 +46,7 @@ export function context(api: At, given: Given) {
   const sleeps: Date[] = [];
   const contexts = structuredClone(given.contexts ?? {});
   const functions = {
-    getNode: () => node,
+    getNode: () => (given.tool ? { ...node, type: `${node.type}Tool` } : node),
     getWorkflow: () => ({ id: 'workflow-1', active: false }),
     getInstanceId: () => 'instance-1',
     getExecutionId: () => executionId,
@@ -56,7 +56,7 @@ export function context(api: At, given: Given) {
     continueOnFail: () => given.continueOnFail ?? false,
     evaluateExpression: (expression: string) =>
       ({ '{{ $runIndex }}': runIndex, '{{ $execution.resumeUrl }}': resumeUrl })[expression],
-    isToolExecution: () => given.tool ?? false,
+    isToolExecution: () => given.tool === 2,
     getContext: () => {
       contexts[node.name] ??= {};
       return contexts[node.name];

@@ -65,7 +65,53 @@ test('a part that fails for good names the batch, what it has accepted and how t
     context: { itemIndex: 0 },
   });
   const [item] = await runNode(api, { ...given, continueOnFail: true });
-  expect(item?.json.description).toContain(batchId);
+  expect(item?.json.message).toContain(batchId);
+});
+
+test('a part that fails is named by the first place of what was given twice', async () => {
+  const given = [...ids(1_500), id(1_000)];
+  api.faults.push({ when: ({ body }) => body.final === true, status: 403, body: '{}' });
+  await expect(runNode(api, { parameters: byId(given) })).rejects.toMatchObject({
+    description: expect.stringContaining(' from number 1001 '),
+  });
+});
+
+test('the error of a later item names the batches that the items before have begun', async () => {
+  const campaign = (itemIndex: number) => (itemIndex === 2 ? '' : campaignId);
+  const parameters = { ...dispatch, campaign };
+  await expect(runNode(api, { parameters, items: 3 })).rejects.toMatchObject({
+    message: '"" is not the ID of a campaign',
+    description: expect.stringContaining(`which go on: ${batchId}, ${batchId}.`),
+  });
+});
+
+test.each(['Workflow was started', { id: batchId }])(
+  'JSON of another server is no answer, so nothing is said to be dispatched: %j',
+  async (message) => {
+    api.faults.push({ when: () => true, status: 200, body: JSON.stringify({ message }) });
+    await expect(runNode(api, { parameters: dispatch })).rejects.toMatchObject({
+      message: expect.stringContaining('not the JSON of the Aim for Leads API'),
+      description: expect.stringContaining('base URL'),
+    });
+  },
+);
+
+test('domains that differ in case are left to the service, for it knows which are one', async () => {
+  const domains = ['youtube.com/channel/UCaB', 'youtube.com/channel/UCAb'];
+  await runNode(api, { parameters: { ...dispatch, companies: 'domains', domains } });
+  expect(api.dispatched[0]?.domains).toEqual(domains);
+});
+
+test.each([
+  ['Kind', { kind: '' }],
+  ['Kind', { kind: null }],
+  ['Kind', { kind: undefined }],
+  ['Run At', { runAt: ' ' }],
+  ['Run At', { runAt: null }],
+  ['Run At', { runAt: undefined }],
+])('%s that was added and is blank dispatches nothing: %j', async (title, options) => {
+  await expect(runNode(api, { parameters: { ...dispatch, options } })).rejects.toThrow(`${title} is blank`);
+  expect(api.seen).toEqual([]);
 });
 
 test('a first part that fails has no batch to finish', async () => {
@@ -93,12 +139,15 @@ test('another item, execution, round of a loop, or selection has another key', a
   expect(api.dispatched).toHaveLength(5);
 });
 
-test('an agent that tries its tool again dispatches nothing again, and one that asks something else does', async () => {
-  for (const runIndex of [0, 1, 2]) await runNode(api, { parameters: byId(ids(3)), tool: true, runIndex });
-  expect(api.dispatched).toHaveLength(1);
-  await runNode(api, { parameters: byId(ids(4)), tool: true, runIndex: 3 });
-  expect(api.dispatched).toHaveLength(2);
-});
+test.each([2, 3] as const)(
+  'an agent of version %i that tries its tool again dispatches nothing again, and one that asks something else does',
+  async (tool) => {
+    for (const runIndex of [0, 1, 2]) await runNode(api, { parameters: byId(ids(3)), tool, runIndex });
+    expect(api.dispatched).toHaveLength(1);
+    await runNode(api, { parameters: byId(ids(4)), tool, runIndex: 3 });
+    expect(api.dispatched).toHaveLength(2);
+  },
+);
 
 test('a list in JSON, as agents write it, is one', async () => {
   await runNode(api, { parameters: byId(JSON.stringify(ids(2))) });
@@ -114,7 +163,7 @@ test('a blank has its place in the list', async () => {
 test('IDs may be a list or text, with blanks and doubles', async () => {
   await runNode(api, { parameters: byId(` ${id(1)},\n${id(2)} ; ${id(1).toUpperCase()}\n`) });
   await runNode(api, { parameters: byId([id(3), id(3)]) });
-  expect(api.dispatched.map((part) => part.companyIds)).toEqual([[id(1).toUpperCase(), id(2)], [id(3)]]);
+  expect(api.dispatched.map((part) => part.companyIds)).toEqual([[id(1), id(2)], [id(3)]]);
 });
 
 test('domains are sent as people write them, one a line', async () => {
@@ -234,7 +283,6 @@ describe('Run At', () => {
 
   test.each([
     'soon',
-    ' ',
     '01.12.2026',
     '12/01/2026',
     'Tue, 01 Dec 2026 09:00:00 GMT',

@@ -57,12 +57,12 @@ test('company and order reach the API', async () => {
   expect(api.seen[0]?.query).toEqual({ campaignId, companyId, order: 'asc', limit: '1000' });
 });
 
-test.each([null, undefined, 7])(
+test.each([null, undefined, '', ' '])(
   'a company ID that an expression did not find, %j, does not list all',
   async (companyId) => {
     api.contacts = people(3);
     await expect(runNode(api, { parameters: { ...all, options: { companyId } } })).rejects.toThrow(
-      'found nothing',
+      'Company ID is blank',
     );
     expect(api.seen).toEqual([]);
   },
@@ -100,7 +100,9 @@ test('with "continue on fail" a broken item gives its error and the others all t
   const output = await runNode(api, { parameters: all, items: 2, continueOnFail: true });
   const ofItem = (item: number) =>
     output.filter(({ pairedItem }) => (pairedItem as { item: number }).item === item);
-  expect(ofItem(0)).toMatchObject([{ json: { error: expect.any(String) }, error: expect.any(NodeApiError) }]);
+  expect(ofItem(0)).toEqual([
+    { json: { error: expect.any(String), message: expect.any(String) }, pairedItem: { item: 0 } },
+  ]);
   expect(ofItem(1)).toHaveLength(1_500);
 });
 

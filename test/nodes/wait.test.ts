@@ -88,7 +88,9 @@ test('the end of the batch becomes one item', async () => {
   const ended = { type: 'batch.ended', batchId, status: 'completed', counts: { completed: 3 } };
   expect(await wake(ended, contexts)).toEqual({
     webhookResponse: { resumed: true },
-    workflowData: [[{ json: { ...ended, timedOut: false }, pairedItem: { item: 0 } }]],
+    workflowData: [
+      [{ json: { ...ended, timedOut: false, rejectedCount: 0, rejected: [] }, pairedItem: { item: 0 } }],
+    ],
   });
 });
 
@@ -117,9 +119,25 @@ test.each([undefined, null, {}, [], { type: 'batch.ended' }])(
   },
 );
 
-test('a tool of an agent cannot wait, and says so before anything is dispatched', async () => {
-  await expect(run({ parameters: dispatch, tool: true })).rejects.toThrow('cannot wait');
-  expect(api.dispatched).toEqual([]);
+test.each([2, 3] as const)(
+  'a tool of an agent of version %i cannot wait, and says so before anything is dispatched',
+  async (tool) => {
+    await expect(run({ parameters: dispatch, tool })).rejects.toThrow('cannot wait');
+    expect(api.dispatched).toEqual([]);
+  },
+);
+
+test('what was rejected comes with the end of the batch, the first hundred in full', async () => {
+  api.rejectAt = Array.from({ length: 120 }, (_, index) => index);
+  const companyIds = Array.from(
+    { length: 130 },
+    (_, index) => `0198f0c2-0000-7000-8000-${String(index).padStart(12, '0')}`,
+  );
+  const { contexts } = await run({ parameters: { ...dispatch, companies: 'ids', companyIds } });
+  const [[item] = []] = (await wake({ type: 'batch.ended', batchId }, contexts)).workflowData ?? [];
+  expect(item?.json).toMatchObject({ batchId, timedOut: false, rejectedCount: 120 });
+  expect(item?.json.rejected).toHaveLength(100);
+  expect(item?.json.rejected).toMatchObject({ 99: { path: 'companyIds[99]', value: companyIds[99] } });
 });
 
 test('an execution that went to sleep before the node was updated is woken as ever', async () => {

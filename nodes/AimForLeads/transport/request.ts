@@ -15,6 +15,8 @@ export interface ApiRequest {
   path: string;
   query?: IDataObject;
   body?: IDataObject;
+  /** Names that the answer must have: any server may answer 200 with JSON of its own. */
+  has?: string[];
   /** Makes a POST safe to repeat: without it, it is sent once. */
   idempotencyKey?: string;
   /** Of the input item this is for, to be named in errors. */
@@ -46,7 +48,9 @@ const transientCodes = new Set([
  * @throws NodeApiError with the problem's detail, code and fields
  */
 export async function request(this: Caller, asked: ApiRequest): Promise<IDataObject> {
-  const { body } = await ask.call(this, asked, ({ body }) => isObject(body));
+  const { has = [] } = asked;
+  const isWanted = ({ body }: ApiAnswer) => isObject(body) && has.every((name) => name in body);
+  const { body } = await ask.call(this, asked, isWanted);
   return body as IDataObject;
 }
 
@@ -107,7 +111,8 @@ async function send(this: Caller, asked: ApiRequest & { bytes?: boolean }): Prom
   const { baseUrl } = await this.getCredentials<{ baseUrl: string }>('aimForLeadsApi', asked.itemIndex);
   const answer = await this.helpers.httpRequestWithAuthentication.call(this, 'aimForLeadsApi', {
     method: asked.method,
-    baseURL: baseUrl.trim().replace(/\/+$/, ''),
+    // The credential's own test reads it so too.
+    baseURL: baseUrl.trim().replace(/\/+$/, '').replace(/\/v1$/, ''),
     url: asked.path,
     headers: {
       ...(asked.idempotencyKey !== undefined && { 'idempotency-key': asked.idempotencyKey }),

@@ -41,12 +41,18 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     method: 'POST',
     path: `/v1/campaigns/${id}/archive`,
     body: { cancelOpenJobs },
+    has: ['id', 'state'],
     idempotencyKey: idempotencyKey.call(this, itemIndex, ['archive', id, cancelOpenJobs]),
     itemIndex,
   });
   if (minutes === undefined) return [begun];
   const look = async () => {
-    const json = await request.call(this, { method: 'GET', path: `/v1/archives/${id}`, itemIndex });
+    const json = await request.call(this, {
+      method: 'GET',
+      path: `/v1/archives/${id}`,
+      has: ['state'],
+      itemIndex,
+    });
     return { json, done: json.state === 'archived' };
   };
   return [await until.call(this, minutes, look)];

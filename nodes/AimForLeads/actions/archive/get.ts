@@ -22,5 +22,7 @@ export const fields: INodeProperties[] = [
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const id = readId.call(this, { field: 'archive', what: 'an archive' }, itemIndex);
-  return [await request.call(this, { method: 'GET', path: `/v1/archives/${id}`, itemIndex })];
+  return [
+    await request.call(this, { method: 'GET', path: `/v1/archives/${id}`, has: ['id', 'state'], itemIndex }),
+  ];
 }

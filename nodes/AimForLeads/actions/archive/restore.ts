@@ -37,6 +37,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     method: 'POST',
     path: `/v1/campaigns/${id}/restore`,
     body: {},
+    has: ['id', 'state'],
     idempotencyKey: idempotencyKey.call(this, itemIndex, ['restore', id]),
     itemIndex,
   });
@@ -47,13 +48,14 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
 /** The archive of a campaign that is active again is gone; one that is as before was given up, for the reason reported. */
 async function look(this: IExecuteFunctions, id: string, itemIndex: number) {
   const get = { method: 'GET' as const, itemIndex };
-  const archive = await find.call(this, { ...get, path: `/v1/archives/${id}` });
+  const archive = await find.call(this, { ...get, path: `/v1/archives/${id}`, has: ['state'] });
   if (archive === undefined) {
-    const campaign = await request.call(this, { ...get, path: `/v1/campaigns/${id}` });
+    const campaign = await request.call(this, { ...get, path: `/v1/campaigns/${id}`, has: ['id'] });
     return { json: { ...campaign, state: 'restored' }, done: true };
   }
   if (archive.state !== 'archived') return { json: archive, done: false };
-  const { data } = await request.call(this, { ...get, path: '/v1/archives/events', query: { limit: 100 } });
+  const events = { path: '/v1/archives/events', query: { limit: 100 }, has: ['data'] };
+  const { data } = await request.call(this, { ...get, ...events });
   const failure = (data as IDataObject[]).find(
     ({ campaignId, outcome }) => campaignId === id && outcome === 'failed',
   );

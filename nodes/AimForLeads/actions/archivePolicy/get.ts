@@ -11,5 +11,12 @@ export const option: INodePropertyOptions = {
 export const fields: INodeProperties[] = [];
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
-  return [await request.call(this, { method: 'GET', path: '/v1/archive-policy', itemIndex })];
+  return [
+    await request.call(this, {
+      method: 'GET',
+      path: '/v1/archive-policy',
+      has: ['retentionDays'],
+      itemIndex,
+    }),
+  ];
 }

@@ -7,6 +7,7 @@ import {
 } from 'n8n-workflow';
 import { request } from '../../transport/request';
 import { readBoolean } from '../readBoolean';
+import { refuseBlank } from '../refuseBlank';
 
 const show = { resource: ['archivePolicy'], operation: ['set'] };
 
@@ -71,20 +72,34 @@ export const fields: INodeProperties[] = [
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const rules = this.getNodeParameter('options', itemIndex, {});
-  const days = (name: string, title: string): number | null => {
+  const titles = {
+    idleDays: 'Idle For',
+    endedDays: 'Ended For',
+    retentionDays: 'Delete Archives After',
+  };
+  refuseBlank.call(this, rules, titles, itemIndex);
+  const days = (name: keyof typeof titles): number | null => {
     if (rules[name] === undefined) return null;
     const value = Number(rules[name]);
     if (Number.isInteger(value) && value >= 1) return value;
-    throw new NodeOperationError(this.getNode(), `${title} must be a whole number of days from 1 on`, {
+    throw new NodeOperationError(this.getNode(), `${titles[name]} must be a whole number of days from 1 on`, {
       description: 'Remove the field if it is not to hold.',
       itemIndex,
     });
   };
   const body = {
-    idleDays: days('idleDays', 'Idle For'),
-    endedDays: days('endedDays', 'Ended For'),
+    idleDays: days('idleDays'),
+    endedDays: days('endedDays'),
     closed: readBoolean.call(this, 'options.closed', 'Closed Campaigns', itemIndex),
-    retentionDays: days('retentionDays', 'Delete Archives After'),
+    retentionDays: days('retentionDays'),
   };
-  return [await request.call(this, { method: 'PUT', path: '/v1/archive-policy', body, itemIndex })];
+  return [
+    await request.call(this, {
+      method: 'PUT',
+      path: '/v1/archive-policy',
+      body,
+      has: ['retentionDays'],
+      itemIndex,
+    }),
+  ];
 }

@@ -1,13 +1,8 @@
-import {
-  type IDataObject,
-  type IExecuteFunctions,
-  type INodeProperties,
-  type INodePropertyOptions,
-  NodeOperationError,
-} from 'n8n-workflow';
+import type { IDataObject, IExecuteFunctions, INodeProperties, INodePropertyOptions } from 'n8n-workflow';
 import { campaignField } from '../../pickers/campaign';
 import { readId } from '../../pickers/readId';
 import { limitFields, readRows } from '../limit';
+import { refuseBlank } from '../refuseBlank';
 
 const show = { resource: ['contact'], operation: ['getMany'] };
 
@@ -59,13 +54,8 @@ export const fields: INodeProperties[] = [
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const campaignId = readId.call(this, { field: 'campaign', what: 'a campaign' }, itemIndex);
   const options = this.getNodeParameter('options', itemIndex, {});
-  if ('companyId' in options && typeof options.companyId !== 'string') {
-    // It must not list the contacts of all companies.
-    throw new NodeOperationError(this.getNode(), 'Company ID is set by an expression that found nothing', {
-      description: 'Give the ID of a company, or remove the option to get the contacts of all.',
-      itemIndex,
-    });
-  }
+  // It must not list the contacts of all companies.
+  refuseBlank.call(this, options, { companyId: 'Company ID' }, itemIndex);
   const companyId = String(options.companyId ?? '').trim();
   const query = { campaignId, order: options.order ?? 'desc', ...(companyId !== '' && { companyId }) };
   return await readRows.call(this, '/v1/contacts', query, itemIndex);

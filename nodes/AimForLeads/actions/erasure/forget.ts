@@ -45,13 +45,14 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     method: 'POST',
     path: '/v1/erasures',
     body: { email },
+    has: ['id', 'state'],
     idempotencyKey: idempotencyKey.call(this, itemIndex, ['forget', email]),
     itemIndex,
   });
   if (minutes === undefined) return [begun];
   const look = async () => {
     const path = `/v1/erasures/${String(begun.id)}`;
-    const json = await request.call(this, { method: 'GET', path, itemIndex });
+    const json = await request.call(this, { method: 'GET', path, has: ['state'], itemIndex });
     return { json, done: json.state === 'done' };
   };
   return [await until.call(this, minutes, look)];

@@ -24,5 +24,7 @@ export const fields: INodeProperties[] = [
 
 export async function execute(this: IExecuteFunctions, itemIndex: number): Promise<IDataObject[]> {
   const id = readId.call(this, { field: 'erasureId', what: 'an erasure' }, itemIndex);
-  return [await request.call(this, { method: 'GET', path: `/v1/erasures/${id}`, itemIndex })];
+  return [
+    await request.call(this, { method: 'GET', path: `/v1/erasures/${id}`, has: ['id', 'state'], itemIndex }),
+  ];
 }

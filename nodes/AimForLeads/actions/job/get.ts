@@ -36,5 +36,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
       itemIndex,
     });
   }
-  return [await request.call(this, { method: 'GET', path: `/v1/jobs/${jobId}`, itemIndex })];
+  return [
+    await request.call(this, { method: 'GET', path: `/v1/jobs/${jobId}`, has: ['id', 'status'], itemIndex }),
+  ];
 }

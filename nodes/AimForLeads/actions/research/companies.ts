@@ -39,7 +39,12 @@ export function readCompanies(this: IExecuteFunctions, itemIndex: number): Part[
       { description: `It is number ${wrong.position + 1} of ${count}. Nothing was dispatched.`, itemIndex },
     );
   }
-  const unique = [...new Map(given.map((entry) => [entry.value.toLowerCase(), entry])).values()];
+  // The first of each, whose place is named where something is wrong. The case of a domain's path may count.
+  const seen = new Set<string>();
+  const unique = given.filter(({ value }) => {
+    const key = field === 'domains' ? value : value.toLowerCase();
+    return !seen.has(key) && seen.add(key);
+  });
   const parts: Part[] = [];
   for (let start = 0; start < unique.length; start += maxPartCompanies) {
     const slice = unique.slice(start, start + maxPartCompanies);

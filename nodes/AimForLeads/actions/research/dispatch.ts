@@ -11,6 +11,7 @@ import { idempotencyKey } from '../idempotencyKey';
 import { readBoolean } from '../readBoolean';
 import { readTime } from '../readTime';
 import { readWhole } from '../readWhole';
+import { refuseBlank } from '../refuseBlank';
 import { type Part, readCompanies } from './companies';
 import { readWait, sleepUntil } from './wait';
 
@@ -54,6 +55,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
         final: index === parts.length - 1,
         ...(batchId !== null && { batchId }),
       },
+      has: ['batchId', 'accepted'],
       idempotencyKey: `${key}-${index + 1}`,
       itemIndex,
     };
@@ -73,7 +75,7 @@ export async function execute(this: IExecuteFunctions, itemIndex: number): Promi
     total.rejected.push(...located(reply.rejected, part));
   }
   hintAtRejected.call(this, total.rejected.length, itemIndex);
-  if (wait && batchId !== null) await sleepUntil.call(this, wait, batchId);
+  if (wait && batchId !== null) await sleepUntil.call(this, wait, batchId, total.rejected);
   return [
     {
       ...reply,
@@ -112,11 +114,12 @@ function readRequest(this: IExecuteFunctions, itemIndex: number): { campaignId: 
     throw new NodeOperationError(this.getNode(), 'No provider is chosen', { itemIndex });
   }
   const options = this.getNodeParameter('options', itemIndex, {});
-  const body: IDataObject = { provider, kind: String(options.kind ?? '').trim() || 'company' };
+  refuseBlank.call(this, options, { kind: 'Kind', runAt: 'Run At' }, itemIndex);
+  const body: IDataObject = { provider, kind: String(options.kind ?? 'company').trim() };
   const isGiven = (value: unknown) => value !== undefined && value !== null && value !== '';
   if (isGiven(options.priority))
     body.priority = readWhole.call(this, options.priority, { title: 'Priority', from: 0, to: 9 }, itemIndex);
-  if (isGiven(options.runAt)) body.runAt = readTime.call(this, options.runAt, 'Run At', itemIndex);
+  if (options.runAt !== undefined) body.runAt = readTime.call(this, options.runAt, 'Run At', itemIndex);
   body.dryRun = readBoolean.call(this, 'dryRun', 'Dry Run', itemIndex);
   return { campaignId, body };
 }

@@ -75,6 +75,14 @@ export const fields: INodeProperties[] = [
     displayOptions: { show: { ...show, dryRun: [false] } },
   },
   {
+    displayName:
+      'An execution sleeps for one batch: this node must run once. Join the branches of an If or Switch with a Merge before it, and give all companies in one list.',
+    name: 'waitOnceNotice',
+    type: 'notice',
+    default: '',
+    displayOptions: { show: { ...show, dryRun: [false], wait: [true] } },
+  },
+  {
     displayName: 'Limit Wait To (Hours)',
     name: 'waitHours',
     type: 'number',

@@ -20,6 +20,8 @@ export interface Wait {
  * go on by itself, with the input items: an execution never sleeps for ever.
  */
 const graceMs = 24 * 60 * 60 * 1000;
+/** So many of what was rejected come with the item after a sleep; n8n keeps them with the execution. */
+const keptRejected = 100;
 
 /** @returns how long this item's dispatch is waited for, or undefined when it is not */
 export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | undefined {
@@ -28,7 +30,7 @@ export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | und
   if (isTool(this)) {
     throw new NodeOperationError(this.getNode(), 'A tool of an AI agent cannot wait for completion', {
       description:
-        'Turn Wait for Completion off: n8n would put the agent to sleep. Nothing was dispatched. A second tool, Job → Get Many, reads how far a batch is.',
+        'Turn Wait for Completion off: n8n would put the agent to sleep. Nothing was dispatched. The end of the batch can be awaited behind the agent, by a workflow without one.',
       itemIndex,
     });
   }
@@ -59,8 +61,14 @@ export function readWait(this: IExecuteFunctions, itemIndex: number): Wait | und
  * Asks n8n to put the execution to sleep for this batch once the node is done. A resume that comes before gets 409 and
  * comes again.
  */
-export async function sleepUntil(this: IExecuteFunctions, { seconds }: Wait, batchId: string): Promise<void> {
-  this.getContext('node').batchId = batchId;
+export async function sleepUntil(
+  this: IExecuteFunctions,
+  { seconds }: Wait,
+  batchId: string,
+  rejected: IDataObject[],
+): Promise<void> {
+  const kept = { batchId, rejectedCount: rejected.length, rejected: rejected.slice(0, keptRejected) };
+  Object.assign(this.getContext('node'), kept);
   await this.putExecutionToWait(new Date(Date.now() + seconds * 1000 + graceMs));
 }
 
@@ -73,20 +81,26 @@ export function wake(this: IWebhookFunctions): IWebhookResponseData {
   const body: unknown = this.getBodyData();
   // What is not from the service, if only empty, wakes nothing: an error here would have n8n go on with nothing.
   const said = isObject(body) ? body : {};
-  const awaited = awaitedBatch.call(this);
+  const { batchId: awaited, rejectedCount, rejected } = keptBefore.call(this);
   if (typeof said.batchId !== 'string' || (awaited !== undefined && said.batchId !== awaited)) {
     return { webhookResponse: { resumed: false } };
   }
-  const json: IDataObject = { ...said, timedOut: said.type !== 'batch.ended' };
+  const timedOut = said.type !== 'batch.ended';
+  const json: IDataObject = {
+    ...said,
+    timedOut,
+    ...(rejectedCount !== undefined && { rejectedCount, rejected }),
+  };
   return { webhookResponse: { resumed: true }, workflowData: [[{ json, pairedItem: { item: 0 } }]] };
 }
 
 /** What `sleepUntil` kept in the node's context: in a webhook, n8n hands that out to expressions alone. */
-function awaitedBatch(this: IWebhookFunctions): unknown {
+function keptBefore(this: IWebhookFunctions): IDataObject {
   // A name may hold what ends an expression, or what n8n allows in none.
   const name = this.getNode().name.replace(
     /[^A-Za-z0-9 ]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-  return this.evaluateExpression(`{{ $("${name}").context.batchId }}`) ?? undefined;
+  const kept = (key: string) => this.evaluateExpression(`{{ $("${name}").context.${key} }}`) ?? undefined;
+  return { batchId: kept('batchId'), rejectedCount: kept('rejectedCount'), rejected: kept('rejected') };
 }
