@@ -1,7 +1,7 @@
-import { lookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector } from 'undici';
 import { isAllowed, parseNetworks } from './addresses.ts';
+import { networkResolver } from './resolve.ts';
 
 /** The request would leave for where no provider may live. It was refused before any connection. */
 export class AddressRefused extends Error {
@@ -29,7 +29,7 @@ export const maxExchangeMs = 90_000;
  * redirect, and certificates are verified whatever the environment says.
  * @param options.allowedNetworks CIDRs that are not public and yet may be asked
  * @param options.connections at most so many to one origin
- * @param options.resolve how names become addresses; the system's way unless given
+ * @param options.resolve how names become addresses; over the network unless given (core/http/resolve.ts)
  * @throws Error when one of `allowedNetworks` is no CIDR
  */
 export function guardedAgent(options: {
@@ -38,7 +38,8 @@ export function guardedAgent(options: {
   resolve?: LookupFunction;
 }): Agent {
   const allowedNetworks = parseNetworks(options.allowedNetworks);
-  const resolve: LookupFunction = options.resolve ?? lookup;
+  // Where no private network is allowed, a name that only the system knows would be refused anyway.
+  const resolve = options.resolve ?? networkResolver({ askSystem: allowedNetworks.length > 0 });
   const connect = buildConnector({
     timeout: 10_000,
     // One exchange a connection: to cut a bad one off harms no other.

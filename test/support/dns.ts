@@ -45,6 +45,7 @@ export async function nameServer(answer: (name: string, count: number) => string
     );
   return {
     asked,
+    address: `127.0.0.1:${(socket.address() as AddressInfo).port}`,
     resolve,
     async close() {
       resolver.cancel();
