@@ -6,6 +6,7 @@ import { connect } from '../core/db/connect.ts';
 import type { DeliveryMessage } from '../core/deliveries/queue.ts';
 import { guardedAgent } from '../core/http/guard.ts';
 import type { Log } from '../core/research/queue.ts';
+import { requestHandler } from './aws.ts';
 import { sqsQueue } from './sqs.ts';
 
 /** Builds a value once a container, at its first use. */
@@ -26,7 +27,7 @@ export const deps = once(() => {
     warn: (event, fields) => logger.warn(event, fields),
   };
   // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
-  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false });
+  const sqs = new SQSClient({ useQueueUrlAsEndpoint: false, requestHandler });
   return {
     db: connect(settings.databaseUrl, { slow: { slowMs: settings.slowStatementMs, log: log.warn } }),
     queue: sqsQueue(sqs, settings.researchQueueUrl),

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { InvocationFailed } from './environments.ts';
 
 const maxBodyBytes = 6 * 1024 * 1024;
@@ -71,9 +72,16 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
   });
 }
 
+/** Lambda tries an asynchronous invocation that failed twice more, after a minute and after two. */
+const lambdaRetriesAfterMs = [60_000, 120_000];
+
 /** Answers client-lambda's Invoke on loopback, for functions that call each other. */
-export function serveInvoke(functions: Map<string, Invoke>) {
-  return serve('127.0.0.1', 0, async (request, response) => {
+export async function serveInvoke(
+  functions: Map<string, Invoke>,
+  { retriesAfterMs = lambdaRetriesAfterMs } = {},
+) {
+  const stopped = new AbortController();
+  const server = await serve('127.0.0.1', 0, async (request, response) => {
     const name = /^\/2015-03-31\/functions\/([^/]+)\/invocations/.exec(request.url ?? '')?.[1];
     const invoke = functions.get(
       decodeURIComponent(name ?? '')
@@ -88,7 +96,7 @@ export function serveInvoke(functions: Map<string, Invoke>) {
     const payload: unknown = body && body.length > 0 ? JSON.parse(body.toString('utf8')) : {};
     if (request.headers['x-amz-invocation-type'] === 'Event') {
       // As on AWS, the caller does not learn how it ends; the function's log has it.
-      invoke(payload).catch(() => undefined);
+      void tryAgain(() => invoke(payload), retriesAfterMs, stopped.signal);
       return response.writeHead(202).end();
     }
     try {
@@ -100,6 +108,25 @@ export function serveInvoke(functions: Map<string, Invoke>) {
       return response.end(JSON.stringify({ errorType, errorMessage: message }));
     }
   });
+  return {
+    url: server.url,
+    stop() {
+      stopped.abort();
+      return server.stop();
+    },
+  };
+}
+
+async function tryAgain(work: () => Promise<unknown>, afterMs: number[], signal: AbortSignal): Promise<void> {
+  for (const waitMs of [...afterMs, undefined]) {
+    const worked = await work().then(
+      () => true,
+      () => false,
+    );
+    if (worked || waitMs === undefined) return;
+    // Ends early when the server stops; nothing is to be tried then.
+    if (!(await sleep(waitMs, true, { signal, ref: false }).catch(() => false))) return;
+  }
 }
 
 /** @returns the base URL under which this machine reaches what listens on `host` */
