@@ -4,7 +4,11 @@ const Environment = z.object({
   DATABASE_URL: z.string().min(1),
   RESEARCH_QUEUE_URL: z.string().min(1),
   DELIVERY_QUEUE_URL: z.string().min(1),
-  PUBLIC_URL: z.string().regex(/^https?:\/\/.*[^/]$/, 'an http(s) URL without a trailing slash'),
+  // AWS prints the function URL with a slash at its end.
+  PUBLIC_URL: z
+    .string()
+    .transform((url) => url.replace(/\/+$/, ''))
+    .pipe(z.string().regex(/^https?:\/\/./, 'an http(s) URL')),
   PROVIDER_ALLOWED_NETWORKS: z.string().default(''),
   CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
   DISPATCH_CONCURRENCY: z.coerce.number().int().positive().default(50),
