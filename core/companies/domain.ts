@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { parse } from 'tldts';
+import { excerpt } from '../contract/text.ts';
 import { pagePath, sharedHost } from './shared-hosts.ts';
 
 export type NormalisedDomain = { ok: true; domain: string | null } | { ok: false; reason: string };
@@ -89,7 +90,7 @@ export function normaliseDomain(input: string): NormalisedDomain {
 
   const ascii = domainToASCII(written.replace(/[.\u3002\uff0e\uff61]+$/, ''));
   const host = withoutWww(ascii.toLowerCase().replace(/\.+$/, ''));
-  const problem = hostProblem(host, written === '' ? 'this' : written.slice(0, 100));
+  const problem = hostProblem(host, written === '' ? 'this' : excerpt(written));
   if (problem !== null) return refuse(problem);
 
   const shared = sharedHost(host);

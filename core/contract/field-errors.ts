@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import type { FieldError } from '../errors.ts';
+import { excerpt } from './text.ts';
 
 const maxErrors = 100;
 type Issue = z.core.$ZodIssue;
@@ -9,7 +10,7 @@ type Path = readonly PropertyKey[];
 export function formatPath(path: Path): string {
   return path.reduce<string>((text, part) => {
     if (typeof part === 'number') return `${text}[${part}]`;
-    const name = String(part).slice(0, 100);
+    const name = excerpt(String(part));
     return text === '' ? name : `${text}.${name}`;
   }, '');
 }
@@ -59,7 +60,7 @@ export function fieldErrors(error: z.core.$ZodError, input: unknown, prefix: Pat
       return issue.keys.map((key) => ({
         path: formatPath([...prefix, ...issue.path, key]),
         code: 'unknown_field',
-        message: `there is no field ${key.slice(0, 100)} here; remove it`,
+        message: `there is no field ${excerpt(key)} here; remove it`,
       }));
     }
     const code = codeOf(issue, input);

@@ -5,6 +5,23 @@ export function isStorable(value: string): boolean {
   return !value.includes('\0') && value.isWellFormed();
 }
 
+/** The text as Postgres keeps it: what it does not take is U+FFFD. */
+export function storable(value: string): string {
+  return value.replaceAll('\0', '\ufffd').toWellFormed();
+}
+
+/** A value as JSON that Postgres keeps as jsonb, what it does not take as `storable` writes it. */
+export function storableJson(value: unknown): string {
+  return JSON.stringify(value).replace(/\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g, (sequence) =>
+    sequence === '\\\\' ? sequence : '\\ufffd',
+  );
+}
+
+/** The beginning of what a caller wrote, to be shown or kept: the cut may leave half a pair. */
+export function excerpt(value: string, length = 100): string {
+  return storable(value.slice(0, length));
+}
+
 /** Text as people write it, without the blanks around it. Lengths are in UTF-16 units, never fewer than Postgres counts. */
 export function text({ min = 0, max }: { min?: number; max: number }) {
   return z

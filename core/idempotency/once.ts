@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { storableJson } from '../contract/text.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { Conflict } from '../errors.ts';
@@ -39,8 +40,10 @@ export function once<Status extends number, Body>(
     }
 
     const answer = await work(tx);
+    // An answer repeats what the caller wrote, which may be what made Postgres refuse a row.
+    const kept = storableJson(answer.body);
     await tx.query(sql('idempotency.store')`
-      update idempotency_keys set status = ${answer.status}, answer = ${JSON.stringify(answer.body)}::jsonb
+      update idempotency_keys set status = ${answer.status}, answer = ${kept}::jsonb
       where user_id = ${tenantId} and key = ${request.key}`);
     return { ...answer, repeated: false };
   });

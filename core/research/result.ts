@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { excerpt, storable, storableJson } from '../contract/text.ts';
 import type { FieldError } from '../errors.ts';
 import type { Outcome, ProspectFound } from './settle.ts';
 
@@ -53,9 +54,8 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
       outcome: {
         ...base,
         type: retryable ? 'retry' : 'failed',
-        errorCode: clean(code),
-        // Cut first: half a pair may be left.
-        errorMessage: clean(message.slice(0, 2000)),
+        errorCode: storable(code),
+        errorMessage: excerpt(message, 2000),
       },
     };
   }
@@ -69,7 +69,8 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
 }
 
 function readFindings(research: unknown, prospects: unknown) {
-  const source = cleanJson({ research, prospects });
+  // A paid result is not thrown away for one such character.
+  const source = storableJson({ research, prospects });
   if (Buffer.byteLength(source) > maxResultBytes) throw new Error('the result is larger than 1 MiB');
   const clean = JSON.parse(source) as { research?: unknown; prospects?: unknown };
   if (!isFlatEnough(clean)) throw new RangeError();
@@ -125,17 +126,6 @@ function readProspect(value: unknown): ProspectFound {
     linkedin: known.linkedin ?? null,
     attributes,
   };
-}
-
-/** Postgres takes neither NUL nor lone surrogates; a paid result is not thrown away for one such character. */
-function cleanJson(value: unknown): string {
-  return JSON.stringify(value).replace(/\\(?:\\|u0000|ud[89a-f][0-9a-f]{2})/g, (sequence) =>
-    sequence === '\\\\' ? sequence : '\\ufffd',
-  );
-}
-
-function clean(text: string): string {
-  return text.replaceAll('\0', '\ufffd').toWellFormed();
 }
 
 function isFlatEnough(value: unknown, depth = maxDepth): boolean {

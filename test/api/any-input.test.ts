@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import fc from 'fast-check';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aProvider } from '../support/factories.ts';
@@ -28,11 +29,20 @@ const words = fc.oneof(
     'acme.example',
     'https://[::1]/',
   ),
-  fc.constantFrom('x'.repeat(501), '%00', "'; drop table contacts; --", '1e400', '__proto__', 'a-provider'),
+  fc.constantFrom(
+    'x'.repeat(501),
+    `${'x'.repeat(99)}😀 y`,
+    '%00',
+    "'; drop table contacts; --",
+    '1e400',
+    '__proto__',
+    'a-provider',
+  ),
 );
 const anything = fc.anything({
   withNullPrototype: false,
   maxDepth: 4,
+  key: words,
   values: [words, fc.double(), fc.boolean(), fc.constant(null)],
 });
 const maybe = <Value>(value: fc.Arbitrary<Value>) =>
@@ -40,8 +50,13 @@ const maybe = <Value>(value: fc.Arbitrary<Value>) =>
 const rowOf = (...fields: string[]) =>
   maybe(fc.record(Object.fromEntries(fields.map((name) => [name, maybe(words)])), { requiredKeys: [] }));
 const sent = async (method: string, path: string, body: unknown) => {
-  const { status, body: answer } = await client.send(method, path, JSON.stringify(body) ?? 'null');
-  return status < 500 ? 'fine' : { status, answer };
+  const text = JSON.stringify(body) ?? 'null';
+  // With a key, what is answered is kept too.
+  for (const headers of [{}, { 'idempotency-key': randomUUID() }]) {
+    const { status, body: answer } = await client.send(method, path, text, headers);
+    if (status >= 500) return { status, answer, headers };
+  }
+  return 'fine';
 };
 const property = (arbitrary: fc.Arbitrary<unknown>, method: string, path: () => string) =>
   fc.assert(

@@ -1,6 +1,6 @@
 import { sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { aWorld, someCompanies } from '../support/factories.ts';
+import { aProvider, aWorld, someCompanies } from '../support/factories.ts';
 import { type Api, aClient, anApi, type Client } from './client.ts';
 
 let db: TestDatabase;
@@ -75,4 +75,34 @@ test('a dispatch repeated with its key makes one batch', async () => {
   expect(second.body).toEqual(first.body);
   const jobs = await db.query(sql('t')`select id from research_jobs where user_id = ${world.tenantId}`);
   expect(jobs).toHaveLength(3);
+});
+
+const cut = `${'a'.repeat(99)}😀 and more`;
+const unstorable: [string, 'companies' | 'contacts', unknown][] = [
+  ['an unknown field with a NUL', 'companies', { name: 'A', 'x\0': 1 }],
+  ['an unknown field with half a pair', 'companies', { name: 'A', '\ud800': 1 }],
+  ['an unknown field that is cut within an emoji', 'companies', { name: 'A', [cut]: 1 }],
+  ['a domain that is cut within an emoji', 'companies', { domain: cut }],
+  ['an attribute of such a name', 'companies', { name: 'A', attributes: { [cut]: 'x\0' } }],
+  ['an unknown field of a contact', 'contacts', { email: 'a@b.example', 'x\0': 1 }],
+];
+test.each(unstorable)('%s fails its row alone, and a repeat says so again', async (what, table, row) => {
+  const campaignId = await client.campaign();
+  const good = table === 'companies' ? { name: 'Good' } : { fullName: 'Good' };
+  const body = { campaignId, rows: [good, row] };
+  const headers = { 'idempotency-key': what.replaceAll(' ', '-') };
+  const first = await client.post(`/v1/${table}/bulk`, body, headers);
+  expect(first).toMatchObject({ status: 200, body: { counts: { created: 1, rejected: 1 } } });
+  expect(first.body.results[1].errors[0].message.isWellFormed()).toBe(true);
+  expect((await client.post(`/v1/${table}/bulk`, body, headers)).body).toEqual(first.body);
+});
+
+test('a dispatch by domains is taken with its key though one of them is cut within an emoji', async () => {
+  const campaignId = await client.campaign();
+  await aProvider(db, client.tenantId);
+  await client.post('/v1/companies/bulk', { campaignId, rows: [{ domain: 'acme.example' }] });
+  const body = { provider: 'a-provider', domains: ['acme.example', cut] };
+  const headers = { 'idempotency-key': 'd2' };
+  const first = await client.post(`/v1/campaigns/${campaignId}/research`, body, headers);
+  expect(first).toMatchObject({ status: 202, body: { accepted: 1, rejected: [{ path: 'domains[1]' }] } });
 });
