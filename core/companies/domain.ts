@@ -10,6 +10,8 @@ const longestInput = 2_048;
 const longestDomain = 255;
 const longestKeyName = 500;
 const label = /^(?!-)[a-z0-9_-]{1,63}(?<!-)$/;
+const blank = /[\s\u200b]/;
+const dot = /[.\u3002\uff0e\uff61]/;
 const privateSuffixes = new Set(['localhost', 'local', 'internal', 'lan', 'home', 'intranet', 'arpa']);
 
 const refuse = (reason: string): NormalisedDomain => ({ ok: false, reason });
@@ -28,6 +30,13 @@ function hasControl(text: string): boolean {
 export function unstorable(text: string): string | null {
   if (text.includes('\u0000')) return 'contains a NUL character';
   return text.isWellFormed() ? null : 'contains half of a surrogate pair, which is not text';
+}
+
+/** A loop, because an expression that ends in `+$` begins anew at every letter of a run in the middle. */
+function withoutTail(text: string, what: RegExp): string {
+  let end = text.length;
+  while (end > 0 && what.test(text.charAt(end - 1))) end -= 1;
+  return text.slice(0, end);
 }
 
 /** Takes `www.` away as often as it stands there, unless only a top-level domain would be left: `www.com` stays. */
@@ -68,7 +77,7 @@ export function normaliseDomain(input: string): NormalisedDomain {
   if (input.length > longestInput) return refuse(`the domain is longer than ${longestInput} characters`);
   const broken = unstorable(input);
   if (broken !== null) return refuse(`the domain ${broken}`);
-  const text = input.replace(/^[\s\u200b]+|[\s\u200b]+$/g, '');
+  const text = withoutTail(input.replace(/^[\s\u200b]+/, ''), blank);
   if (text === '') return { ok: true, domain: null };
   if (hasControl(text)) return refuse('the domain contains a control character');
 
@@ -85,11 +94,13 @@ export function normaliseDomain(input: string): NormalisedDomain {
   }
   const hostAndPort = authority.slice(at + 1);
   if (hostAndPort.startsWith('[')) return refuse("this is an IP address, not a company's domain");
-  const [written = '', port = ''] = hostAndPort.split(/:(.*)$/, 2);
+  const colon = hostAndPort.indexOf(':');
+  const written = colon < 0 ? hostAndPort : hostAndPort.slice(0, colon);
+  const port = colon < 0 ? '' : hostAndPort.slice(colon + 1);
   if (!/^\d{0,5}$/.test(port)) return refuse('the port is not a number');
 
-  const ascii = domainToASCII(written.replace(/[.\u3002\uff0e\uff61]+$/, ''));
-  const host = withoutWww(ascii.toLowerCase().replace(/\.+$/, ''));
+  const ascii = domainToASCII(withoutTail(written, dot));
+  const host = withoutWww(withoutTail(ascii.toLowerCase(), dot));
   const problem = hostProblem(host, written === '' ? 'this' : excerpt(written));
   if (problem !== null) return refuse(problem);
 

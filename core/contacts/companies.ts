@@ -3,6 +3,7 @@ import type { ContactRow } from '../contract/contacts.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 
+type Key = { ok: true; key: string | null } | { ok: false; reason: string };
 type Found =
   | { ok: true; id: string | null }
   | { ok: false; field: 'companyId' | 'companyDomain'; code: string; message: string };
@@ -19,9 +20,16 @@ export async function findCompanies(
 ): Promise<(row: ContactRow) => Found> {
   const ids = new Set<string>();
   const keys = new Set<string>();
+  const read = new Map<string, Key>();
+  const keyOf = ({ companyDomain }: ContactRow): Key => {
+    const given = companyDomain ?? '';
+    const key = read.get(given) ?? readKey(given);
+    read.set(given, key);
+    return key;
+  };
   for (const row of rows) {
     if (row.companyId) ids.add(row.companyId.toLowerCase());
-    const key = keyOf(row.companyDomain);
+    const key = keyOf(row);
     if (key.ok && key.key) keys.add(key.key);
   }
   const known = new Set<string>();
@@ -46,7 +54,7 @@ export async function findCompanies(
         ? { ok: true, id }
         : { ok: false, field: 'companyId', code: 'unknown_company', message: missing };
     }
-    const key = keyOf(row.companyDomain);
+    const key = keyOf(row);
     if (!key.ok) return { ok: false, field: 'companyDomain', code: 'invalid_domain', message: key.reason };
     if (key.key === null) return { ok: true, id: null };
     const id = idOfKey.get(key.key);
@@ -56,10 +64,8 @@ export async function findCompanies(
   };
 }
 
-function keyOf(
-  given: string | null | undefined,
-): { ok: true; key: string | null } | { ok: false; reason: string } {
-  const normalised = normaliseDomain(given ?? '');
+function readKey(given: string): Key {
+  const normalised = normaliseDomain(given);
   if (!normalised.ok) return normalised;
   const { domain } = normalised;
   return { ok: true, key: domain === null ? null : naturalKey({ name: domain, domain }) };

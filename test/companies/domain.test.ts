@@ -55,6 +55,24 @@ test.each([
   expect(domainOf(written)).toBe(domain);
 });
 
+test('blanks around a domain and dots behind it, however many, change nothing', () => {
+  const blanks = fc.string({
+    unit: fc.constantFrom(' ', '\t', '\u00a0', '\u200b', '\ufeff'),
+    maxLength: 900,
+  });
+  const dots = fc.string({ unit: fc.constantFrom('.', '。', '．', '｡'), maxLength: 200 });
+  fc.assert(
+    fc.property(blanks, dots, blanks, (before, end, after) => {
+      expect(domainOf(`${before}www.acme.com${end}${after}`)).toBe('acme.com');
+      expect(domainOf(`${before}https://acme.com${end}:443/${after}`)).toBe('acme.com');
+    }),
+  );
+});
+
+test.each(['.', '。', ' ', '\u200b', ':'])('a long run of %j within a domain is refused', (letter) => {
+  expect(reasonFor(`a${letter.repeat(2_000)}b`)).toMatch(/longer than 253|not a domain|no dot|port/);
+});
+
 test('nothing written is no domain', () => {
   expect(domainOf('')).toBeNull();
   expect(domainOf(' \t\u00a0\n')).toBeNull();
