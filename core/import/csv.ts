@@ -26,7 +26,7 @@ const lenient: Options = {
   relax_quotes: true,
   max_record_size: 1_048_576,
 };
-const notUtf8 = 'contains bytes that are not UTF-8, as the file says it is; save it as UTF-8 again';
+const notUtf8 = 'contains bytes that are not UTF-8, as the rest of the file is; save it as UTF-8 again';
 
 interface Parsed {
   record: string[];

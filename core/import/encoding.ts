@@ -35,21 +35,34 @@ function fromHead(head: Uint8Array): Encoding | null {
 
 /**
  * Reads the bytes once to learn how they are written: by their byte order mark, by the zeros of UTF-16, as UTF-8 when
- * all of them are valid UTF-8, and else as Windows-1252, which Latin-1 is a part of. Memory does not grow with the file.
- * @returns `damaged` when a mark says UTF-8 and some bytes are not: they are decoded as U+FFFD
+ * all are, or fewer are not than there are letters in it, and else as Windows-1252, which Latin-1 is a part of; hardly
+ * any two of its letters look like one in UTF-8. Memory does not grow with the file.
+ * @returns `damaged` when it is UTF-8 and some bytes are not: they are decoded as U+FFFD
  * @throws CsvRejected for a workbook, an archive or UTF-32
  */
 export async function detectEncoding(bytes: Bytes): Promise<{ encoding: Encoding; damaged: boolean }> {
   let head: Uint8Array = new Uint8Array(0);
   let valid = true;
-  const utf8 = new TextDecoder('utf-8', { fatal: true });
+  let letters = 0;
+  let broken = 0;
+  const strict = new TextDecoder('utf-8', { fatal: true });
+  const lenient = new TextDecoder('utf-8');
+  const read = (chunk: Uint8Array | null) => {
+    valid = valid && validUtf8(strict, chunk);
+    const text = chunk === null ? lenient.decode() : lenient.decode(chunk, { stream: true });
+    for (let index = 0; index < text.length; index += 1) {
+      const unit = text.charCodeAt(index);
+      if (unit === 0xfffd) broken += 1;
+      else if (unit > 0x7f) letters += 1;
+    }
+  };
   for await (const chunk of bytes) {
     if (head.length < sampleBytes) head = Buffer.concat([head, chunk]);
-    valid = valid && validUtf8(utf8, chunk);
-    if (!valid && head.length >= sampleBytes) break;
+    read(chunk);
   }
-  valid = valid && validUtf8(utf8, null);
-  const encoding = fromHead(head.subarray(0, sampleBytes)) ?? (valid ? 'utf8' : 'win1252');
+  read(null);
+  const isUtf8 = valid || letters > broken;
+  const encoding = fromHead(head.subarray(0, sampleBytes)) ?? (isUtf8 ? 'utf8' : 'win1252');
   return { encoding, damaged: encoding === 'utf8' && !valid };
 }
 

@@ -92,6 +92,20 @@ test('a file marked as UTF-8 is read as such: a row with other bytes is told, th
   }
 });
 
+test.each([
+  ['a byte of Latin-1', 'Café,cafe.com\n', 'e9'],
+  ['a letter that the end of the file cuts', 'C,caf', 'c3'],
+])('UTF-8 with %s stays UTF-8, and only that row is told', async (_, row, hex) => {
+  const rows = Array.from({ length: 500 }, (_, n) => `Müller ${n},müller${n}.com\n`).join('');
+  const [before = '', after = ''] = row.split('é');
+  const bytes = [Buffer.from(`name,url\n${rows}${before}`), Buffer.from(hex, 'hex'), Buffer.from(after)];
+  const lines = await linesOf(Buffer.concat(bytes), { pieceBytes: 1000 });
+  expect(lines[0]).toMatchObject({ name: 'Müller 0', domain: 'xn--mller0-3ya.com' });
+  expect(lines.filter(({ status }) => status !== 'company')).toEqual([
+    { status: 'rejected', row: 502, column: expect.anything(), reason: expect.stringMatching(/not UTF-8/) },
+  ]);
+});
+
 test('a broken character that was written as one is taken as it is', async () => {
   expect(await linesOf('\ufeffname,url\nCaf\ufffd,cafe.com')).toMatchObject([{ name: 'Caf\ufffd' }]);
 });
