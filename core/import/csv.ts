@@ -28,10 +28,16 @@ const lenient: Options = {
 };
 const notUtf8 = 'contains bytes that are not UTF-8, as the rest of the file is; save it as UTF-8 again';
 
+const strayQuote = (first: number, last: number) =>
+  `lines ${first} to ${last} are one row, because of a quotation mark that nothing closes; take it away or double it`;
+
 interface Parsed {
   record: string[];
-  /** The line on which the record begins. */
+  /** The lines on which the record begins and ends. */
   row: number;
+  lastRow: number;
+  /** The cell that a stray quotation mark made of several lines, or -1. */
+  swallowing: number;
 }
 
 /** Reads the header with each delimiter and takes the one that names most columns, then gives most cells. */
@@ -86,6 +92,18 @@ function countIn(record: readonly string[], what: RegExp): number {
   return record.reduce((sum, cell) => sum + (cell.match(what)?.length ?? 0), 0);
 }
 
+/**
+ * The cell that a quotation mark opens and nothing rightly closes, so that whole lines are in it; -1 when there is none.
+ * The parser gives it back with its mark, as it gives a cell in quotes that begins with a quotation: what was written
+ * tells them apart.
+ */
+function findSwallowing(record: readonly string[], written: string): number {
+  return record.findIndex(
+    (cell) =>
+      cell.startsWith('"') && /[\r\n]/.test(cell) && !written.includes(`"${cell.replaceAll('"', '""')}"`),
+  );
+}
+
 /** The parser, and the line on which the last whole record ended: what cannot be read begins after it. */
 function openParser(delimiter: string, skipped: number): { parser: Parser; lastLine: () => number } {
   // The parser counts a CRLF inside quotes as two lines.
@@ -94,10 +112,13 @@ function openParser(delimiter: string, skipped: number): { parser: Parser; lastL
   const parser = parse({
     ...lenient,
     delimiter,
-    on_record(record: string[], { lines }) {
+    raw: true,
+    on_record(given, { lines }) {
+      const { record, raw } = given as unknown as { record: string[]; raw: string };
       countedTwice += countIn(record, /\r\n/g);
       lastLine = lines + skipped - countedTwice;
-      const parsed: Parsed = { record, row: lastLine - countIn(record, /\r\n|\n|\r/g) };
+      const row = lastLine - countIn(record, /\r\n|\n|\r/g);
+      const parsed: Parsed = { record, row, lastRow: lastLine, swallowing: findSwallowing(record, raw) };
       // The library's types know of records as string[] alone.
       return parsed as unknown as string[];
     },
@@ -128,15 +149,17 @@ export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine>
   const firstRows = new Map<string, number>();
   let columns: Columns | null = null;
   try {
-    for await (const { record, row } of parser as AsyncIterable<Parsed>) {
-      const broken = damaged ? record.findIndex((cell) => cell.includes('\ufffd')) : -1;
+    for await (const { record, row, lastRow, swallowing } of parser as AsyncIterable<Parsed>) {
+      const isBroken = (cell: string) => damaged && cell.includes('\ufffd');
+      const broken = swallowing >= 0 ? swallowing : record.findIndex(isBroken);
+      const reason = swallowing >= 0 ? strayQuote(row, lastRow) : notUtf8;
       if (columns === null) {
-        if (broken >= 0) throw new CsvRejected(notUtf8, { row });
+        if (broken >= 0) throw new CsvRejected(reason, { row });
         if (record.some((cell) => cell.trim() !== '')) columns = findColumns(record, row);
         continue;
       }
       if (broken >= 0) {
-        yield { status: 'rejected', row, column: columns.headers[broken] ?? null, reason: notUtf8 };
+        yield { status: 'rejected', row, column: columns.headers[broken] ?? null, reason };
         continue;
       }
       const line = readLine(record, columns, row);

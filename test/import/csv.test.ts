@@ -120,6 +120,38 @@ test('rows are counted as lines of the file, through quoted line breaks and blan
   ]);
 });
 
+test.each([
+  ['in a name', '"Acme;acme.example\nBeta;beta.example\n"Delta";delta.example', 'Firma'],
+  ['in a website', 'Acme;"acme.example\nBeta;beta.example\nDelta;"delta.example"', 'Web'],
+  ['behind a quoted cell', '"A\r\nInc";"a.example\r\nBeta;"beta.example', 'Web'],
+])(
+  'a stray quotation mark %s is told with the lines that it swallows, and the rest goes on',
+  async (_, rows, column) => {
+    const lines = await linesOf(`Firma;Web\n${rows}\nEps;eps.example`);
+    expect(lines).toEqual([
+      {
+        status: 'rejected',
+        row: 2,
+        column,
+        reason: expect.stringMatching(/^lines 2 to 4 .* quotation mark/),
+      },
+      { ...acme, row: 5, name: 'Eps', domain: 'eps.example' },
+    ]);
+  },
+);
+
+test.each([
+  ['"Best" of\nBerlin', '"""Best"" of\nBerlin"'],
+  ['"Best\nof" Berlin', '"""Best\nof"" Berlin"'],
+  ['"Best\r\nof Berlin"', '"""Best\r\nof Berlin"""'],
+  ['"Best, of" Berlin', '"Best, of" Berlin'],
+])('a cell that holds the quotation %j is taken as it is', async (note, written) => {
+  expect(await linesOf(`name;url;note\nAcmé;acme.com;${written}\nB;b.com;`)).toMatchObject([
+    { ...acme, attributes: { note } },
+    { name: 'B' },
+  ]);
+});
+
 test('a double is told with the row that has the same company', async () => {
   const lines = await linesOf(
     'name,url\nAcme,acme.com\nAcme Ltd,https://WWW.ACME.com./about\nNo Web,\n NO  web ,\n',
@@ -159,6 +191,7 @@ test.each([
   ['city,phone\nParis,1', 1, /no column is the company's name or domain/],
   ['name,url\nA,a.com\n"B,b.com\nC,c.com', 3, /never closed/],
   ['"name,url\nA,a.com', 1, /never closed/],
+  ['name,"url\nA,a.com\n"B",b.com', 1, /^lines 1 to 3 /],
   [Buffer.from('\xef\xbb\xbfname,Stra\xdfe\nA,1', 'latin1'), 1, /not UTF-8/],
   [Buffer.from([0x50, 0x4b, 3, 4, 1, 2]), 1, /workbook/],
   [Buffer.from([0x1f, 0x8b, 8]), 1, /gzip/],
