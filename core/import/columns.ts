@@ -1,9 +1,9 @@
+import { excerpt } from '../contract/text.ts';
 import { CsvRejected } from './rejected.ts';
 
-/** Headers that mean the company's name, best first, as `fold` writes them. */
+/** Headers that mean the company's name, best first. */
 const nameHeaders = [
   'company name',
-  'companyname',
   'company',
   'name',
   'organisation name',
@@ -45,12 +45,21 @@ const nameHeaders = [
 const domainHeaders = [
   'domain',
   'company domain',
+  'company domain name',
+  'organisation domain',
+  'organization domain',
+  'account domain',
+  'primary domain',
   'domain name',
-  'domainname',
   'website',
   'company website',
-  'web site',
+  'organisation website',
+  'organization website',
+  'account website',
+  'business website',
   'website url',
+  'company website url',
+  'website address',
   'company url',
   'url',
   'homepage',
@@ -59,6 +68,9 @@ const domainHeaders = [
   'web address',
   'webadresse',
   'webseite',
+  'firmenwebsite',
+  'internetseite',
+  'internetadresse',
   'internet',
   'site web',
   'site',
@@ -76,13 +88,13 @@ const domainHeaders = [
   '网站',
 ];
 
+/** `Company Domain`, `company_domain` and `companyDomain` are one: neither case nor accents nor what stands between. */
 const fold = (header: string): string =>
   header
     .normalize('NFKD')
     .replace(/\p{Mn}/gu, '')
     .toLowerCase()
-    .replace(/[^\p{L}\p{N}]+/gu, ' ')
-    .trim();
+    .replace(/[^\p{L}\p{N}]+/gu, '');
 
 const foldedNames = nameHeaders.map(fold);
 const foldedDomains = domainHeaders.map(fold);
@@ -91,20 +103,22 @@ export interface Columns {
   /** One for each cell of a row, unique: attributes are kept under them. */
   headers: string[];
   name: number | null;
-  domain: number | null;
+  /** Best first: a row's domain is in the first one that it fills. */
+  domains: number[];
 }
 
-function bestOf(headers: readonly string[], wanted: readonly string[]): number | null {
-  const ranked = headers
+/** The columns whose headers are wanted, best first. */
+function ranked(headers: readonly string[], wanted: readonly string[]): number[] {
+  return headers
     .map((header, index) => ({ index, rank: wanted.indexOf(fold(header)) }))
     .filter(({ rank }) => rank >= 0)
-    .sort((a, b) => a.rank - b.rank);
-  return ranked[0]?.index ?? null;
+    .sort((a, b) => a.rank - b.rank)
+    .map(({ index }) => index);
 }
 
 /** How many of the two columns that matter a header line names. */
 export function recognised(cells: readonly string[]): number {
-  return Number(bestOf(cells, foldedNames) !== null) + Number(bestOf(cells, foldedDomains) !== null);
+  return [foldedNames, foldedDomains].filter((wanted) => ranked(cells, wanted).length > 0).length;
 }
 
 /** A name for each cell, unique: what the file itself calls a column stays, whatever others would be numbered to. */
@@ -125,21 +139,24 @@ function nameAll(cells: readonly string[]): string[] {
   });
 }
 
+/** The headers as a message shows them. */
+export function listed(headers: readonly string[]): string {
+  return excerpt(headers.slice(0, 10).join(', '), 200);
+}
+
 /**
  * Finds the company's name and domain among the headers, in any order and in several languages.
  * @throws CsvRejected when neither is there
  */
 export function findColumns(cells: readonly string[], row: number): Columns {
   const headers = nameAll(cells);
-  const columns = { headers, name: bestOf(cells, foldedNames), domain: bestOf(cells, foldedDomains) };
-  if (columns.name === null && columns.domain === null) {
-    const found = headers.slice(0, 10).join(', ').slice(0, 200);
+  const name = ranked(cells, foldedNames)[0] ?? null;
+  const domains = ranked(cells, foldedDomains);
+  if (name === null && domains.length === 0) {
     throw new CsvRejected(
-      `no column is the company's name or domain; call one "name" or "website" (found: ${found})`,
-      {
-        row,
-      },
+      `no column is the company's name or domain; call one "name" or "website" (found: ${listed(headers)})`,
+      { row },
     );
   }
-  return columns;
+  return { headers, name, domains };
 }

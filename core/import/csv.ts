@@ -139,9 +139,13 @@ function translated(error: unknown, lastRow: number): unknown {
  * Reads companies from a CSV file in any usual encoding, delimiter and column order. A row that cannot be taken, or that
  * is the company of an earlier row, is told as such and stops nothing. Only the keys of the companies are held in memory.
  * @param open gives the bytes from the start; called twice, once to learn the encoding
+ * @param onColumns is told what the header was understood as, before the first row
  * @throws CsvRejected when the file as a whole cannot be read; rows before the broken one may not have been given
  */
-export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine> {
+export async function* readCompanies(
+  open: () => Bytes,
+  { onColumns }: { onColumns?: (columns: Columns) => void } = {},
+): AsyncGenerator<CsvLine> {
   const { encoding, damaged } = await detectEncoding(open());
   const { delimiter, skipped, text } = await withDelimiter(decoded(open(), encoding));
   const { parser, lastLine } = openParser(delimiter, skipped);
@@ -155,7 +159,9 @@ export async function* readCompanies(open: () => Bytes): AsyncGenerator<CsvLine>
       const reason = swallowing >= 0 ? strayQuote(row, lastRow) : notUtf8;
       if (columns === null) {
         if (broken >= 0) throw new CsvRejected(reason, { row });
-        if (record.some((cell) => cell.trim() !== '')) columns = findColumns(record, row);
+        if (record.every((cell) => cell.trim() === '')) continue;
+        columns = findColumns(record, row);
+        onColumns?.(columns);
         continue;
       }
       if (broken >= 0) {

@@ -47,14 +47,15 @@ export function readLine(
   const name = (columns.name === null ? '' : (cells[columns.name] ?? '')).replace(/\s+/g, ' ');
   if (name.length > longestName)
     return refuse(columns.name, `the name is longer than ${longestName} characters`);
-  const domain = normaliseDomain(columns.domain === null ? '' : (cells[columns.domain] ?? ''));
-  if (!domain.ok) return refuse(columns.domain, domain.reason);
+  const domainColumn = columns.domains.find((index) => cells[index]) ?? columns.domains[0] ?? null;
+  const domain = normaliseDomain(domainColumn === null ? '' : (cells[domainColumn] ?? ''));
+  if (!domain.ok) return refuse(domainColumn, domain.reason);
   if (name === '' && domain.domain === null) {
-    return refuse(columns.name ?? columns.domain, 'gives neither a name nor a domain');
+    return refuse(columns.name ?? domainColumn, 'gives neither a name nor a domain');
   }
   const attributes = columns.headers
     .map((header, index) => [header, cells[index] ?? ''] as const)
-    .filter(([, cell], index) => cell !== '' && index !== columns.name && index !== columns.domain);
+    .filter(([, cell], index) => cell !== '' && index !== columns.name && index !== domainColumn);
   return {
     status: 'company',
     row,

@@ -1,5 +1,6 @@
 import { createReadStream, existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import { type Columns, listed } from '../../core/import/columns.ts';
 import { readCompanies } from '../../core/import/csv.ts';
 import type { CompanyLine } from '../../core/import/row.ts';
 import type { Api } from '../api.ts';
@@ -20,12 +21,18 @@ const rowsPerCall = 1_000;
 const bytesPerCall = 900 * 1024;
 const shown = 8;
 
-/** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken. */
+/** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken, and of no domains. */
 export async function importCsv(api: Api, campaignId: string, file: string): Promise<Imported> {
   if (!existsSync(file)) throw new Error(`${file} does not exist; give a CSV file with --csv`);
   const startedAt = Date.now();
   const count: Imported = { rows: 0, companies: 0, doubles: 0, rejected: 0 };
   const notes: string[] = [];
+  const onColumns = ({ headers, domains }: Columns) => {
+    if (domains.length > 0) return;
+    notes.push(
+      `no column is the domain, so companies are known by their names alone; call it "domain" or "website" (found: ${listed(headers)})`,
+    );
+  };
   let chunk: CompanyLine[] = [];
   let chunkBytes = 0;
 
@@ -49,7 +56,7 @@ export async function importCsv(api: Api, campaignId: string, file: string): Pro
     chunkBytes = 0;
   };
 
-  for await (const line of readCompanies(() => createReadStream(file))) {
+  for await (const line of readCompanies(() => createReadStream(file), { onColumns })) {
     count.rows++;
     if (line.status === 'company') {
       const bytes = Buffer.byteLength(JSON.stringify(line));

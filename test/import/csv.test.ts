@@ -26,6 +26,27 @@ test('a domain column goes before a website column', async () => {
 });
 
 test.each([
+  'Company name,Company Domain Name',
+  'companyName,companyDomain',
+  'COMPANY_NAME,COMPANY_DOMAIN',
+  'name,websiteUrl',
+  'Organization - Name,Organization - Website',
+  'Account Name,Website (URL)',
+])('name and domain are found in %j', async (header) => {
+  expect(await linesOf(`${header}\nAcmé,acme.com`)).toEqual([acme]);
+});
+
+test('of several columns with a domain, each row takes the best that it fills', async () => {
+  expect(
+    await linesOf('Website,Domain,Name,URL\nb.com,,Acmé,c.com\n,, B,c.com\n, a@b.com,C,c.com'),
+  ).toMatchObject([
+    { name: 'Acmé', domain: 'b.com', attributes: { URL: 'c.com' } },
+    { name: 'B', domain: 'c.com', attributes: {} },
+    { status: 'rejected', row: 4, column: 'Domain' },
+  ]);
+});
+
+test.each([
   ['a comma', 'name,url\nAcmé,acme.com'],
   ['a semicolon', 'Company;Web\r\nAcmé;acme.com\r\n'],
   ['a tab', 'organisation\tdomain\rAcmé\tacme.com\r'],
