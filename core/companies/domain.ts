@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { domainToASCII } from 'node:url';
 import { parse } from 'tldts';
 import { excerpt } from '../contract/text.ts';
-import { pagePath, sharedHost } from './shared-hosts.ts';
+import { sharedKey } from './shared-hosts.ts';
 
 export type NormalisedDomain = { ok: true; domain: string | null } | { ok: false; reason: string };
 
@@ -104,11 +104,8 @@ export function normaliseDomain(input: string): NormalisedDomain {
   const problem = hostProblem(host, written === '' ? 'this' : excerpt(written));
   if (problem !== null) return refuse(problem);
 
-  const shared = sharedHost(host);
-  if (shared === null) return { ok: true, domain: host };
-  const page = pagePath(shared, path, query);
-  if (/%(?:[01][0-9A-F]|7F)/.test(page)) return refuse('the path contains a control character');
-  const domain = shared + page;
+  const domain = sharedKey(host, path, query) ?? host;
+  if (/%(?:[01][0-9A-F]|7F)/.test(domain)) return refuse('the path contains a control character');
   if (domain.length > longestDomain)
     return refuse(`host and path are longer than ${longestDomain} characters`);
   return { ok: true, domain };

@@ -66,6 +66,21 @@ test('a double within the request is reported with the row it repeats', async ()
   });
 });
 
+test.each(['g.page', 'bit.ly', 'pinterest.com', 'threads.com', 'business.facebook.com', 'google.com'])(
+  'companies with their pages on %s are several, and one kept under the host alone stays as it is',
+  async (host) => {
+    const [kept] = (await bulk([{ name: 'Kept', domain: host }])).body.results;
+    const below = host === 'google.com' ? `${host}/maps/place` : host;
+    const pages = await bulk([
+      { name: 'A', domain: `https://${below}/a` },
+      { name: 'B', domain: `https://${below}/b` },
+      { name: 'Kept', domain: host },
+    ]);
+    expect(pages.body.counts).toMatchObject({ created: 2, unchanged: 1 });
+    expect(pages.body.results[2]).toMatchObject({ id: kept.id, domain: host });
+  },
+);
+
 test.each([
   ['an unknown field', { name: 'A', nme: 'B' }, 'rows[1].nme', 'unknown_field'],
   ['a wrong type', { name: 7 }, 'rows[1].name', 'wrong_type'],
