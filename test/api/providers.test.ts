@@ -48,7 +48,10 @@ test('a put replaces: what is left out goes back to its default, the secret stay
 });
 
 test('a scheme is taken in any case; all else of the URL is kept as it was given', async () => {
-  const put = await client.put('/v1/providers/loud', { kind: 'webhook', url: 'HTTPS://N8n.example/A?b=HTTPS:' });
+  const put = await client.put('/v1/providers/loud', {
+    kind: 'webhook',
+    url: 'HTTPS://N8n.example/A?b=HTTPS:',
+  });
   expect(put).toMatchObject({ status: 201, body: { url: 'https://N8n.example/A?b=HTTPS:' } });
 });
 
