@@ -30,7 +30,8 @@ export function claim(db: Db, jobIds: string[], { leaseSeconds }: { leaseSeconds
     const found = await tx.query<Provider & { limited: boolean }>(sql('claim.providers')`
       select ${columns}, ${limited} as limited
       from research_providers p
-      where id in (select provider_id from research_jobs where id = any(${jobIds}::uuid[]))`);
+      -- An array, or the planner, who expects as many providers as jobs, would read those of everybody.
+      where id = any(array(select distinct provider_id from research_jobs where id = any(${jobIds}::uuid[])))`);
     const unlimited = found.filter((provider) => !provider.limited);
     // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
     // Where nothing is counted there is nothing to lock, and claims run side by side.

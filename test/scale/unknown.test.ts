@@ -1,16 +1,17 @@
-import { explain, type Reads } from '../../bench/schema/explain.ts';
+import type { Reads } from '../../bench/schema/explain.ts';
 import { listCompanies } from '../../core/companies/list.ts';
 import { listContacts } from '../../core/contacts/list.ts';
 import { JobQuery } from '../../core/contract/batches.ts';
 import { CompanyQuery } from '../../core/contract/companies.ts';
 import { ContactQuery } from '../../core/contract/contacts.ts';
 import type { Db } from '../../core/db/connect.ts';
-import { type Statement, sql } from '../../core/db/sql.ts';
+import { sql } from '../../core/db/sql.ts';
 import { enqueue } from '../../core/research/enqueue.ts';
 import { failOverdue } from '../../core/research/overdue.ts';
 import { listJobs } from '../../core/research/read/jobs.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aProvider, aTenant, aWorld, someCompanies } from '../support/factories.ts';
+import { explaining, rowsOf } from '../support/reads.ts';
 
 /**
  * A campaign that came after the statistics were made: of a large table that is how things are for days, because it is
@@ -72,53 +73,7 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => db.close());
 
-class Enough extends Error {}
-
-/** What each statement reads as it is sent: it is run beforehand, explained, and taken back. */
-function explaining(inner: Db, reads: Map<string, Reads[]>): Db {
-  const look = async (by: Db, statement: Statement) => {
-    let seen: Reads | undefined;
-    if (statement.walks) seen = await explain(by, statement);
-    else
-      await by
-        .transaction(async (tx) => {
-          seen = await explain(tx, statement);
-          throw new Enough();
-        })
-        .catch((error: unknown) => {
-          if (!(error instanceof Enough)) throw error;
-        });
-    if (seen) reads.set(statement.statement, [...(reads.get(statement.statement) ?? []), seen]);
-  };
-  return {
-    async query<Row>(statement: Statement) {
-      await look(inner, statement);
-      return inner.query<Row>(statement);
-    },
-    transaction: (work) =>
-      inner.transaction((tx) =>
-        work({
-          async query<Row>(statement: Statement) {
-            await tx.query(sql('t')`savepoint look`);
-            const seen = await explain(tx, statement);
-            reads.set(statement.statement, [...(reads.get(statement.statement) ?? []), seen]);
-            await tx.query(sql('t')`rollback to savepoint look`);
-            return tx.query<Row>(statement);
-          },
-          transaction: (more) => more(tx),
-        }),
-      ),
-  };
-}
-
 const asApi = (reads: Map<string, Reads[]>) => explaining(db.asApi.forTenant(tenantId), reads);
-
-/** Rows that tables and indexes gave to the statements of this name, all together. */
-const rowsOf = (reads: Map<string, Reads[]>, name: string): number => {
-  const found = reads.get(name);
-  if (!found) throw new Error(`${name} was not sent, but ${[...reads.keys()].join()}`);
-  return found.reduce((sum, each) => sum + each.rows, 0);
-};
 
 test.each([
   [
