@@ -40,8 +40,9 @@ try {
   const api = apiClient(stack.url, stack.apiKey);
   const provider = await startSampleProvider(api, home);
   stopping.push(provider.stop);
+  const places = stack.databaseFolder.startsWith(home) ? [home] : [home, stack.databaseFolder];
   console.log(`
-The stack is up. Data, logs and the key lie in ${home}
+The stack is up. Data, logs and the key lie in ${places.join(' and ')}
 
   URL      ${stack.url}
   API key  ${stack.apiKey}

@@ -1,5 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { accessSync, chmodSync, constants, cpSync, existsSync, mkdirSync, renameSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { root } from './paths.ts';
@@ -30,7 +41,7 @@ export type PostgresVersion = '18' | '15';
 
 /**
  * Finds the Postgres binaries that npm installed. As root they must be reachable for `nobody`: when the project lies
- * in a folder that is not (such as /root), they are copied to the temporary folder once.
+ * in a folder that is not (such as /root), they are copied to the temporary folder, once a version.
  */
 export async function binaries(version: PostgresVersion): Promise<Binaries> {
   const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
@@ -44,14 +55,11 @@ export async function binaries(version: PostgresVersion): Promise<Binaries> {
   const runAs = nobody();
   let native = home;
   if (!runs(join(native, 'bin', 'postgres'), runAs)) {
-    native = join(tmpdir(), `aim-for-leads-postgres-${version}`);
-    if (!existsSync(native)) {
-      const half = `${native}.${process.pid}`;
-      cpSync(home, half, { recursive: true, verbatimSymlinks: true });
-      for (const folder of [half, join(half, 'bin'), join(half, 'lib'), join(half, 'share')])
-        chmodSync(folder, 0o755);
-      renameSync(half, native);
-    }
+    const { version: release } = JSON.parse(readFileSync(join(home, '..', 'package.json'), 'utf8')) as {
+      version: string;
+    };
+    native = join(tmpdir(), `aim-for-leads-postgres-${release}`);
+    copyWhole(home, native);
     if (!runs(join(native, 'bin', 'postgres'), runAs)) {
       throw new Error(
         'Postgres cannot be run here: its binaries do not start; see `npm start` as another user',
@@ -60,6 +68,26 @@ export async function binaries(version: PostgresVersion): Promise<Binaries> {
   }
   const bin = join(native, 'bin');
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), runAs };
+}
+
+/** Copies a folder for everyone to read, unless it is there with every file: the temporary folder loses some as they age. */
+export function copyWhole(from: string, to: string): void {
+  const filesIn = (folder: string) =>
+    existsSync(folder) ? readdirSync(folder, { recursive: true, encoding: 'utf8' }).sort().join('\n') : null;
+  const whole = filesIn(from);
+  if (filesIn(to) === whole) return;
+  const half = `${to}.${process.pid}`;
+  cpSync(from, half, { recursive: true, verbatimSymlinks: true });
+  for (const folder of [half, join(half, 'bin'), join(half, 'lib'), join(half, 'share')])
+    if (existsSync(folder)) chmodSync(folder, 0o755);
+  if (filesIn(to) !== whole) rmSync(to, { recursive: true, force: true });
+  try {
+    renameSync(half, to);
+  } catch (error) {
+    // Another process was faster.
+    rmSync(half, { recursive: true });
+    if (filesIn(to) !== whole) throw error;
+  }
 }
 
 /**

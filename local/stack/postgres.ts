@@ -20,6 +20,8 @@ import { commandOf, isAlive, until } from './processes.ts';
 
 export interface Postgres {
   url: string;
+  /** Where its data lies: below its home, or elsewhere when its user cannot get there. */
+  folder: string;
   stop(): Promise<void>;
   /** Ends it as a power cut would: what was committed is found again by the recovery of the next start. */
   crash(): Promise<void>;
@@ -48,7 +50,11 @@ export async function startPostgres({
   const native = await binaries(version);
   const folder = dataFolder(home, native.runAs);
   const data = join(folder, 'data');
+  const note = join(home, 'postgres.elsewhere');
+  if (!existsSync(data)) refuseToForget(home, note, data);
   const password = initialise(native, version, folder, data);
+  if (folder === join(home, 'postgres')) rmSync(note, { force: true });
+  else writeFileSync(note, folder);
   await stopStale(data);
 
   const port = wantedPort ?? (await freePort());
@@ -103,8 +109,9 @@ export async function startPostgres({
   const remove = async () => {
     await stop();
     rmSync(folder, { recursive: true, force: true });
+    rmSync(note, { force: true });
   };
-  return { url, stop, crash, remove };
+  return { url, folder, stop, crash, remove };
 }
 
 async function answers(url: string): Promise<boolean> {
@@ -117,6 +124,17 @@ async function answers(url: string): Promise<boolean> {
   } finally {
     await client.end();
   }
+}
+
+/** A home that had a database does not silently get an empty one. @throws Error that says where it was and what to do */
+function refuseToForget(home: string, note: string, data: string): void {
+  const key = join(home, 'key');
+  const marks = [note, key].filter((file) => existsSync(file));
+  if (marks.length === 0) return;
+  const was = existsSync(note) ? readFileSync(note, 'utf8') : join(home, 'postgres');
+  throw new Error(
+    `the database of ${home} is not in ${data}. It was in ${was}, unless it was moved: put it back, run as the user that made it, or delete ${marks.join(' and ')} to begin with an empty one`,
+  );
 }
 
 /** Made beside its final place and renamed when complete, so a half-made folder is never taken for a database. */

@@ -38,6 +38,8 @@ export interface Stack {
   apiKey: string;
   /** As the owner; the functions have roles of their own. */
   databaseUrl: string;
+  /** Where the data of Postgres lies: below the home, or elsewhere when its user cannot get there. */
+  databaseFolder: string;
   sqsEndpoint: string;
   queueUrls: Map<string, string>;
   lambdaEndpoint: string;
@@ -71,6 +73,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     mkdirSync(join(home, 'log'), { recursive: true });
     const postgres = await startPostgres({ home, log: join(home, 'log', 'postgres.log') });
     started.push(() => postgres.stop());
+    if (postgres.folder !== join(home, 'postgres'))
+      say(
+        `Postgres cannot run as root, and no other user may enter ${home}: its data is in ${postgres.folder}, and lost when that is emptied`,
+      );
     const queue = await startQueue({ folder: join(home, 'queue') });
     started.push(() => queue.stop());
     await applyMigrations(postgres.url);
@@ -155,6 +161,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       url,
       apiKey,
       databaseUrl: postgres.url,
+      databaseFolder: postgres.folder,
       sqsEndpoint: queue.endpoint,
       queueUrls: new Map([...queues].map(([resource, made]) => [resource, made.url])),
       lambdaEndpoint: invokeServer.url,

@@ -7,13 +7,14 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
-import { binaries, dataFolder } from '../../local/stack/binaries.ts';
+import { binaries, copyWhole, dataFolder } from '../../local/stack/binaries.ts';
 import { lockHome } from '../../local/stack/lock.ts';
 import { root } from '../../local/stack/paths.ts';
 import { isAlive, startOf, until } from '../../local/stack/processes.ts';
@@ -126,6 +127,49 @@ test.each([
   expect(databaseUrl).toBe('');
   expect(complaint()).toContain(reason);
   expect(readFileSync(file, 'utf8')).toBe(content);
+});
+
+test.each([
+  ['what the home notes of a place elsewhere', 'postgres.elsewhere', '/tmp/emptied/by/a/reboot'],
+  ['the key of its tenant', 'key', 'afl_of-the-lost-database'],
+])('a home whose database is gone is not given an empty one: it has %s', async (_, name, content) => {
+  const home = aHome();
+  const data = join(await folderOf(home), 'data');
+  writeFileSync(join(home, name), content);
+
+  const { databaseUrl, complaint } = await start(home);
+
+  expect(databaseUrl).toBe('');
+  expect(complaint()).toContain(`the database of ${home} is not in ${data}`);
+  expect(complaint()).toContain(join(home, name));
+  expect(existsSync(data)).toBe(false);
+});
+
+test('a home notes where its database lies when that is elsewhere', async () => {
+  const home = aHome();
+  const folder = await folderOf(home);
+  const note = join(home, 'postgres.elsewhere');
+  const isBelow = folder === join(home, 'postgres');
+
+  await start(home);
+
+  expect(existsSync(note) ? readFileSync(note, 'utf8') : 'below').toBe(isBelow ? 'below' : folder);
+});
+
+test('a copy of the binaries that lost files is made again, and a whole one is left alone', () => {
+  const from = aHome();
+  const to = join(aHome(), 'copy');
+  mkdirSync(join(from, 'bin'));
+  for (const name of ['postgres', 'initdb']) writeFileSync(join(from, 'bin', name), name);
+
+  copyWhole(from, to);
+  rmSync(join(to, 'bin', 'initdb'));
+  copyWhole(from, to);
+  expect(readFileSync(join(to, 'bin', 'initdb'), 'utf8')).toBe('initdb');
+
+  const made = statSync(to).ino;
+  copyWhole(from, to);
+  expect(statSync(to).ino).toBe(made);
 });
 
 test('a second stack on the same folder is refused by the number of the first; a lock of the dead is not', async () => {
