@@ -206,9 +206,11 @@ function run() {
   process.on('SIGINT', () => {});
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGHUP', () => child.kill('SIGTERM'));
-  setInterval(() => {
+  const watch = setInterval(() => {
     if (ancestors.every(isAlive)) return;
+    clearInterval(watch);
     child.kill('SIGTERM');
     setTimeout(() => child.kill('SIGKILL'), 20_000).unref();
-  }, 500).unref();
+  }, 500);
+  watch.unref();
 }

@@ -24,17 +24,20 @@ const stopping: (() => Promise<void>)[] = [];
 const stopAll = async () => {
   for (const stop of stopping.splice(0).reverse()) await stop();
 };
-stopOnSignals(stopAll);
+const asked = stopOnSignals(stopAll);
 
 try {
   process.exitCode = (await demo()) ? 0 : 1;
 } catch (error) {
-  console.error(`\naim-for-leads: ${(error as Error).message}`);
+  // Of a stack that is being stopped.
+  if (!asked.aborted) console.error(`\naim-for-leads: ${(error as Error).message}`);
   process.exitCode = 1;
 }
-await stopAll();
-// Something that still holds the process open would be a leak; the demo does not wait for it.
-process.exit();
+if (!asked.aborted) {
+  await stopAll();
+  // Something that still holds the process open would be a leak; the demo does not wait for it.
+  process.exit();
+}
 
 async function demo(): Promise<boolean> {
   await buildLambdas();
@@ -63,7 +66,7 @@ async function demo(): Promise<boolean> {
   console.log(
     `\nResearch of ${batch.accepted} companies by "${sampleProviderName}": 10 an ask, at most ${concurrency} at a time; it answers late, and not always.`,
   );
-  const ended = await follow(api, batch.batchId);
+  const ended = await follow(api, batch.batchId, asked);
   const isWhole = await report({ stack, campaignId: campaign.id, batchId: batch.batchId, imported, ended });
   await provider.stop();
   const isBack = await archiveAndRestore(api, { databaseUrl: stack.databaseUrl, campaignId: campaign.id });
