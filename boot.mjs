@@ -3,12 +3,13 @@ import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
+  linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
-  statSync,
   writeFileSync,
 } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -47,31 +48,60 @@ function fail(message, code = 1) {
   process.exit(code);
 }
 
-/** Two commands started at once: the second waits until the first has installed. */
+/**
+ * Two commands started at once: the second waits until the first has installed. As local/stack/lock.ts, which a Node
+ * older than 22 cannot read: the number and the start of the owner, linked into place, a stale one moved aside and looked at.
+ */
 async function locked(work) {
-  const lock = join(runtime, 'install.lock');
+  const lock = join(runtime, 'installing.lock');
+  const mine = `${lock}.${process.pid}`;
+  const aside = `${mine}.stale`;
+  rmSync(mine, { force: true });
+  writeFileSync(mine, `${process.pid}\n${startOf(process.pid)}`);
   for (let told = false; ; ) {
     try {
-      mkdirSync(lock);
+      linkSync(mine, lock);
       break;
     } catch (error) {
       if (error.code !== 'EEXIST') throw error;
-      const owner = Number(existsSync(join(lock, 'pid')) && readFileSync(join(lock, 'pid'), 'utf8'));
-      const isOld = Date.now() - statSync(lock, { throwIfNoEntry: false })?.mtimeMs > 5_000;
-      if (owner ? !isAlive(owner) : isOld) {
-        rmSync(lock, { recursive: true, force: true });
-        continue;
-      }
-      if (!told) console.log('Another command is installing; waiting for it …');
+    }
+    const held = unlessGone(() => readFileSync(lock, 'utf8'));
+    if (held === undefined) continue;
+    const [pid, start] = held.split('\n');
+    // In a container a later run may have the number of one that was killed, which may be ours.
+    if (Number(pid) !== process.pid && startOf(Number(pid)) === start) {
+      if (!told) console.log(`Another command (process ${pid}) is installing; waiting for it: ${lock} …`);
       told = true;
       await new Promise((resolve) => setTimeout(resolve, 300));
+    } else if (unlessGone(() => renameSync(lock, aside)) !== undefined) {
+      if (readFileSync(aside, 'utf8') !== held) linkSync(aside, lock);
+      rmSync(aside);
     }
   }
-  writeFileSync(join(lock, 'pid'), String(process.pid));
+  rmSync(mine);
   try {
     work();
   } finally {
-    rmSync(lock, { recursive: true, force: true });
+    rmSync(lock, { force: true });
+  }
+}
+
+/** @returns undefined when the file is not there any more */
+function unlessGone(act) {
+  try {
+    return act() ?? true;
+  } catch (error) {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** When a process started, as text; '' when it is gone. */
+function startOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')[19];
+  } catch {
+    return spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).stdout?.trim() ?? '';
   }
 }
 
@@ -85,6 +115,10 @@ function ensureNode() {
   console.log(
     `Getting Node ${nodeVersion} from npm: about 55 MB to download, 190 MB on disk, into .runtime/ …`,
   );
+  // We hold the lock: what others left half-made is nobody's.
+  for (const name of readdirSync(runtime)) {
+    if (name.startsWith('half-made-node-')) rmSync(join(runtime, name), { recursive: true, force: true });
+  }
   const half = join(runtime, `half-made-node-${process.pid}`);
   mkdirSync(half, { recursive: true });
   writeFileSync(join(half, 'package.json'), '{"private":true}');
