@@ -1,4 +1,4 @@
-import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startOf } from './processes.ts';
 
@@ -20,18 +20,48 @@ export function lockHome(home: string): () => void {
         return () => rmSync(file, { force: true });
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-        const [pid, start] = readFileSync(file, 'utf8').split('\n');
+        const held = read(file);
+        const [pid, start] = held.split('\n');
         // The number alone may be another process's by now.
         if (start && startOf(Number(pid)) === start) {
           throw new Error(
             `a stack already runs on ${home} (process ${pid}); stop it with Ctrl-C, or give another folder with --data`,
           );
         }
-        rmSync(file, { force: true });
+        discard(file, held);
       }
     }
     throw new Error(`${file} cannot be locked`);
   } finally {
     rmSync(mine);
+  }
+}
+
+/** @returns '' when it was given free meanwhile */
+function read(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    return '';
+  }
+}
+
+/**
+ * Deletes the lock of a run that is gone, but not that of another who has taken it over since we looked: it is moved
+ * aside first, so that what is looked at is what is deleted, and put back if it is not what we saw.
+ */
+export function discard(file: string, seen: string): void {
+  const aside = `${file}.${process.pid}.stale`;
+  try {
+    renameSync(file, aside);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    if (readFileSync(aside, 'utf8') !== seen) linkSync(aside, file);
+  } finally {
+    rmSync(aside);
   }
 }

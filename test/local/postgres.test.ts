@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import pg from 'pg';
 import { binaries, copyWhole, dataFolder } from '../../local/stack/binaries.ts';
-import { lockHome } from '../../local/stack/lock.ts';
+import { discard, lockHome } from '../../local/stack/lock.ts';
 import { root } from '../../local/stack/paths.ts';
 import { isAlive, startOf, until } from '../../local/stack/processes.ts';
 
@@ -190,4 +190,17 @@ test('a second stack on the same folder is refused by the number of the first; a
   lockHome(home)();
 
   expect(existsSync(join(home, 'lock'))).toBe(false);
+});
+
+test('a lock that another took over since we looked is left to him', () => {
+  const home = aHome();
+  const file = join(home, 'lock');
+  lockHome(home);
+  const his = readFileSync(file, 'utf8');
+
+  discard(file, `${process.pid}\n1`);
+
+  expect(readFileSync(file, 'utf8')).toBe(his);
+  expect(() => lockHome(home)).toThrow(`process ${process.pid}`);
+  expect(readdirSync(home)).toEqual(['lock']);
 });
