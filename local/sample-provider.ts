@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import type { Api } from './api.ts';
 import { root } from './stack/paths.ts';
 
@@ -27,8 +29,9 @@ export async function startSampleProvider(
   const child = spawn(
     process.execPath,
     [join(root, 'local', 'provider.ts'), ...(settings.instant ? ['--instant'] : [])],
-    { stdio: ['ignore', 'inherit', 'inherit', 'ipc'], env: { ...process.env, PROVIDER_SECRET: secret } },
+    { stdio: ['ignore', 'inherit', 'pipe', 'ipc'], env: { ...process.env, PROVIDER_SECRET: secret } },
   );
+  if (child.stderr) keepComplaints(child.stderr, join(home, 'log', 'sample-provider.log'));
   const url = await ready(child);
   await api('PUT', `/v1/providers/${sampleProviderName}`, {
     kind: 'webhook',
@@ -49,6 +52,20 @@ export async function startSampleProvider(
       await exited;
     },
   };
+}
+
+/** All of them in the log, and a few with their count on the terminal: many would bury what else is there. */
+export function keepComplaints(complaints: Readable, file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  const log = createWriteStream(file, { flags: 'a' });
+  let lines = 0;
+  createInterface(complaints).on('line', (line) => {
+    log.write(`${line}\n`);
+    lines++;
+    // The 1st, 10th, 100th, …
+    if (Number.isInteger(Math.log10(lines)))
+      console.error(`the sample provider: ${line} (${lines} in ${file})`);
+  });
 }
 
 interface Provider {

@@ -22,7 +22,8 @@ interface Environment {
 }
 
 export interface Environments {
-  invoke(event: unknown): Promise<unknown>;
+  /** @param caller aborted when nobody waits for the answer any more: what has not had its turn by then is not run */
+  invoke(event: unknown, caller?: AbortSignal): Promise<unknown>;
   stop(): Promise<void>;
 }
 
@@ -112,10 +113,11 @@ export function environments(
   }
 
   return {
-    async invoke(event) {
+    async invoke(event, caller) {
       if (busy >= options.limit) await new Promise<void>((resolve) => waiting.push(resolve));
       else busy++;
       try {
+        if (caller?.aborted) throw new InvocationFailed('Sandbox.CallerGone', 'the caller has hung up');
         return await run(event);
       } finally {
         const next = waiting.shift();

@@ -5,7 +5,7 @@ import { InvocationFailed } from './environments.ts';
 
 const maxBodyBytes = 6 * 1024 * 1024;
 
-type Invoke = (event: unknown) => Promise<unknown>;
+type Invoke = (event: unknown, caller?: AbortSignal) => Promise<unknown>;
 
 interface UrlAnswer {
   statusCode?: number;
@@ -28,7 +28,9 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
         Array.isArray(value) ? value.join(',') : (value ?? ''),
       ]),
     );
-    const answer = (await invoke({
+    const caller = new AbortController();
+    response.once('close', () => caller.abort());
+    const event = {
       version: '2.0',
       routeKey: '$default',
       rawPath,
@@ -56,7 +58,8 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
       // Always base64: bytes that are not UTF-8 must reach the function as they came.
       body: body.length > 0 ? body.toString('base64') : undefined,
       isBase64Encoded: body.length > 0,
-    })) as UrlAnswer;
+    };
+    const answer = (await invoke(event, caller.signal)) as UrlAnswer;
     const text = answer.body ?? '';
     if (Buffer.byteLength(text) > maxBodyBytes) {
       throw new InvocationFailed(

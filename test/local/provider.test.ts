@@ -1,9 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { Webhook } from 'standardwebhooks';
+import { keepComplaints } from '../../local/sample-provider.ts';
 
 const secret = `whsec_${Buffer.from('a secret of the tests, not of anyone').toString('base64')}`;
 const webhook = new Webhook(secret);
@@ -152,4 +156,23 @@ test('it ends when the process that started it is gone', async () => {
   const exited = once(child, 'exit');
   child.disconnect();
   expect(await exited).toEqual([0, null]);
+});
+
+test('a thousand complaints are a thousand lines in the log and four on the terminal', async () => {
+  const home = mkdtempSync(join(tmpdir(), 'aim-complaints-'));
+  const file = join(home, 'log', 'sample-provider.log');
+  const shown = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+
+  keepComplaints(Readable.from(Array.from({ length: 1_000 }, (_, n) => `no answer ${n}\n`)), file);
+
+  const logged = () => (existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0);
+  await until(() => logged() === 1_000);
+  expect(shown.mock.calls.map(([line]) => /\(\d+ in/.exec(String(line))?.[0])).toEqual([
+    '(1 in',
+    '(10 in',
+    '(100 in',
+    '(1000 in',
+  ]);
+  shown.mockRestore();
+  rmSync(home, { recursive: true });
 });

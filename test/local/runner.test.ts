@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { GetQueueAttributesCommand, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
 import { type Environments, environments } from '../../local/stack/environments.ts';
+import { serveFunctionUrl } from '../../local/stack/http.ts';
 import { until } from '../../local/stack/processes.ts';
 import { createQueues, type LocalQueue, sqsClient } from '../../local/stack/queues.ts';
 import { type Poller, pollQueue } from '../../local/stack/sqs-source.ts';
@@ -257,6 +258,43 @@ test('invocations beyond the limit wait for their turn', async () => {
   const threads = await Promise.all(Array.from({ length: 20 }, () => invoke({})));
 
   expect(new Set(threads).size).toBeLessThanOrEqual(2);
+});
+
+test('a request whose caller hung up while it waited for its turn is not worked on', async () => {
+  const released = join(folder, randomUUID());
+  const { invoke, logged } = aFunction(
+    `exports.handler = async ({ rawPath }) => {
+      console.log('works on ' + rawPath);
+      while (rawPath === '/first' && !require('node:fs').existsSync(${JSON.stringify(released)}))
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      return { statusCode: 204 }; };`,
+    { limit: 1 },
+  );
+  const callers: (AbortSignal | undefined)[] = [];
+  const server = await serveFunctionUrl(
+    (event, caller) => {
+      callers.push(caller);
+      return invoke(event, caller);
+    },
+    { host: '127.0.0.1', port: 0 },
+  );
+  stopping.push(server.stop);
+  const impatient = new AbortController();
+
+  const first = fetch(`${server.url}/first`);
+  await until(() => callers.length === 1, 10_000);
+  const given = fetch(`${server.url}/given-up`, { signal: impatient.signal }).catch(() => 'given up');
+  await until(() => callers.length === 2, 10_000);
+  impatient.abort();
+  await until(() => callers[1]?.aborted === true, 10_000);
+  const last = fetch(`${server.url}/last`);
+  await until(() => callers.length === 3, 10_000);
+  writeFileSync(released, '');
+
+  expect(await given).toBe('given up');
+  expect([(await first).status, (await last).status]).toEqual([204, 204]);
+  await until(() => logged().includes('/last'), 10_000);
+  expect(logged().match(/(?<=works on )\S+/g)).toEqual(['/first', '/last']);
 });
 
 test('the queue takes any Unicode text and refuses a delay above 15 minutes, as SQS does', async () => {
