@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import { freePermits } from './permits.ts';
+import { freePermits, heldUntil } from './permits.ts';
 import type { OutgoingMessage, ResearchQueue } from './queue.ts';
 import { suspectsAtOnce } from './suspects.ts';
 
@@ -124,22 +124,26 @@ function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[
       select id from research_providers where id = any(${providerIds}::uuid[]) order by id for no key update`);
     return tx.query<PickedJob>(sql('feed.pick')`
       with asked as (
-        select id, user_id, weight, circuit, concurrency, probe_until, least(adapted_rate, rate_per_second) as rate,
-          greatest(coalesce(paused_until, now()), now()) as opens_at
-        from research_providers
-        where id = any(${providerIds}::uuid[])
-          and (paused_until is null or paused_until <= now() + interval '15 minutes')
+        select p.id, p.user_id, p.weight, p.circuit, p.concurrency, p.batch_size, p.probe_until, p.quota_asks,
+          p.quota_until, pace.rate, opens.at as opens_at
+        from research_providers p
+        cross join lateral (select least(p.adapted_rate, p.rate_per_second) as rate) pace
+        cross join lateral (
+          -- A limited rate has its next permit then. What is fed to be there before comes back, and is fed again.
+          select greatest(now(), ${heldUntil}, p.permits_at + make_interval(secs => (1 - p.permits) / pace.rate)) as at
+        ) opens
+        where p.id = any(${providerIds}::uuid[]) and opens.at <= now() + interval '15 minutes'
       ), busy as materialized (
         -- Those of their tenants' providers that have something to do: two looks into an index each, told to the
         -- planner as such, for where it expects many jobs it would rather read them all.
-        select o.id, o.user_id, o.weight from research_providers o
-        where o.user_id in (select user_id from asked)
-          and o.circuit = 'closed' and (o.paused_until is null or o.paused_until <= now())
+        select p.id, p.user_id, p.weight from research_providers p
+        where p.user_id in (select user_id from asked)
+          and p.circuit = 'closed' and coalesce(${heldUntil}, now()) <= now()
           and (
-            (select true from research_jobs j where j.provider_id = o.id and j.fed_until > now()
+            (select true from research_jobs j where j.provider_id = p.id and j.fed_until > now()
               order by j.fed_until limit 1)
             or (select true from research_jobs j
-              where j.provider_id = o.id and j.status = 'queued' and j.fed_until is null
+              where j.provider_id = p.id and j.status = 'queued' and j.fed_until is null
               order by j.priority limit 1)
           )
       ), share as (
@@ -152,6 +156,7 @@ function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[
           case when p.circuit = 'closed' then least(
             ceil(${windowPerTenant}::numeric * p.weight / (p.weight + coalesce(share.of_others, 0)))::bigint,
             ceil(p.rate * 60)::bigint,
+            case when p.quota_until > p.opens_at then p.quota_asks * p.batch_size end,
             ${freePermits}
           ) when p.probe_until > now() then 0 else 1 end - fed.soon as room
         from asked p
