@@ -70,7 +70,15 @@ function results(databaseUrl: string) {
     async post(url: string, companies: Company[]): Promise<unknown[]> {
       const answer = await askProvider(deps, {
         id: randomUUID(),
-        provider: { id: url, url, secret, batch_size: companies.length, timeout_ms: 30_000, ...health },
+        provider: {
+          id: url,
+          user_id: url,
+          url,
+          secret,
+          batch_size: companies.length,
+          timeout_ms: 30_000,
+          ...health,
+        },
         jobs: companies.map((company) => ({
           ...{ id: company.id, attempt_id: company.id, batch_id: company.id },
           ...{ provider_id: url, ask_id: url, kind: 'company', company: { ...company, attributes: {} } },

@@ -1,5 +1,7 @@
 export interface Provider {
   id: string;
+  /** The tenant. */
+  user_id: string;
   url: string;
   secret: string;
   batch_size: number;

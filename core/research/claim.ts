@@ -3,7 +3,7 @@ import { sql } from '../db/sql.ts';
 import { type Ask, asksOf, type ClaimedJob, type Provider } from './asks.ts';
 import { freePermits } from './permits.ts';
 
-const columns = sql.fragment`p.id, p.url, p.secret, p.batch_size, p.timeout_ms, p.circuit,
+const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.circuit,
   p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
 
 /** Whether a claim counts anything: jobs in work, a rate, a quota, or the one probe of a circuit. */

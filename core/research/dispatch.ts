@@ -1,4 +1,3 @@
-import pLimit from 'p-limit';
 import type { Dispatcher } from 'undici';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
@@ -13,6 +12,7 @@ import type { Log, ResearchQueue } from './queue.ts';
 import { freesPermit, type Outcome, type Settled } from './settle.ts';
 import { settler } from './settler.ts';
 import { rounds } from './suspects.ts';
+import { takeTurns } from './turns.ts';
 
 export interface DispatchDeps {
   db: Db;
@@ -92,22 +92,17 @@ async function run(
       if (freed.length > 0) await feed(deps, { providerIds: freed.map((job) => job.provider_id) });
     },
   });
-  const limit = pLimit(deps.concurrency);
-  await Promise.all(
-    asks.map((ask) =>
-      limit(async () => {
-        const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
-        if (!fits || health.isStopped(ask.provider)) {
-          health.unasked(ask);
-          settling.add(released(ask));
-          return;
-        }
-        const answer = await askProvider(deps, ask);
-        health.observe(ask, answer);
-        settling.add(outcomesOf(ask, answer));
-      }),
-    ),
-  );
+  await takeTurns(asks, deps.concurrency, async (ask) => {
+    const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
+    if (!fits || health.isStopped(ask.provider)) {
+      health.unasked(ask);
+      settling.add(released(ask));
+      return;
+    }
+    const answer = await askProvider(deps, ask);
+    health.observe(ask, answer);
+    settling.add(outcomesOf(ask, answer));
+  });
   return { asks, settled: await settling.finish() };
 }
 
