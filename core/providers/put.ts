@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { ProviderDraft, ProviderWithSecret } from '../contract/providers.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { heldUntil } from '../research/permits.ts';
 import { columns } from './columns.ts';
 import { getProvider } from './list.ts';
 
@@ -11,7 +12,8 @@ function makeSecret(): string {
 
 /**
  * Creates or replaces a provider by name. What is left out gets its default; the secret is kept, or made for a new
- * one. Nothing changes, the version neither, when it is already so.
+ * one. Nothing changes, the version neither, when it is already so and the provider is asked as it comes: one that is
+ * paused, or whose circuit is not closed, is asked again at once.
  * @returns the provider, with its secret only when that was just made or set, and whether it is new
  */
 export function putProvider(
@@ -42,6 +44,7 @@ export function putProvider(
         is distinct from (excluded.kind, excluded.url, excluded.batch_size, excluded.rate_per_second,
           excluded.concurrency, excluded.timeout_ms, excluded.lease_seconds, excluded.max_retries, excluded.weight)
         or (${draft.secret !== undefined} and p.secret <> excluded.secret)
+        or p.circuit <> 'closed' or ${heldUntil} > now()
       returning ${columns}`);
     const provider = written ?? (await getProvider({ db: tx }, tenantId, name));
     const created = written?.version === 1;

@@ -5,6 +5,8 @@ import { readResult } from './result.ts';
 import type { Outcome } from './settle.ts';
 
 const probeDelayMs = 60_000;
+/** It is the pause of its provider that holds a job back: once that is ended, nothing else does for long. */
+const maxThrottledMs = 60_000;
 
 /** One outcome for every job of the ask; results for jobs that were not asked are dropped here. */
 export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
@@ -48,7 +50,12 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
         outcomes.set(job.id, { ...base(job), type: 'accepted' });
         break;
       case 'throttled':
-        outcomes.set(job.id, { ...base(job), ...pick(answer), type: 'throttled', delayMs: answer.pauseMs });
+        outcomes.set(job.id, {
+          ...base(job),
+          ...pick(answer),
+          type: 'throttled',
+          delayMs: Math.min(answer.pauseMs, maxThrottledMs),
+        });
         break;
       case 'transient':
         outcomes.set(job.id, { ...base(job), ...pick(answer), type: 'retry' });

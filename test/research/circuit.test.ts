@@ -1,4 +1,7 @@
+import { ProviderDraft } from '../../core/contract/providers.ts';
 import { sql } from '../../core/db/sql.ts';
+import { getProvider } from '../../core/providers/list.ts';
+import { putProvider } from '../../core/providers/put.ts';
 import { watch } from '../../core/research/health.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -13,7 +16,16 @@ beforeAll(async () => {
 afterAll(() => db.close());
 
 const aRun = (respond: Respond, options?: RunOptions) => startRun(db, respond, options);
+/** As the tenant does, and else as it was made. */
+const put = ({ tenantId, remote }: Awaited<ReturnType<typeof aRun>>, draft: object = {}) =>
+  putProvider(
+    { db: db.asApi.forTenant(tenantId) },
+    tenantId,
+    'a-provider',
+    ProviderDraft.parse({ kind: 'webhook', url: remote.url, timeoutMs: 2_000, ...draft }),
+  );
 const broken: Reply = { status: 500 };
+const busyForADay: Reply = { status: 429, headers: { 'retry-after': '86400' } };
 const missing: Reply = { status: 404 };
 
 const counts = (run: Awaited<ReturnType<typeof aRun>>) =>
@@ -241,8 +253,6 @@ test('what a provider says is left of its quota is what the next claim takes', a
 test('the state of a provider is told by the API and the change feed, and a new address starts afresh', async () => {
   const run = await aRun(() => missing, { companies: 5 });
   await run.deliver();
-  const { getProvider } = await import('../../core/providers/list.ts');
-  const { putProvider } = await import('../../core/providers/put.ts');
   const bound = { db: db.asApi.forTenant(run.tenantId) };
   expect(await getProvider(bound, run.tenantId, 'a-provider')).toMatchObject({
     circuit: 'open',
@@ -252,9 +262,36 @@ test('the state of a provider is told by the API and the change feed, and a new 
   const [told] = await db.query<{ count: number }>(sql('test.told')`
     select count(*) from changes where user_id = ${run.tenantId} and entity = 'provider' and op = 'update'`);
   expect(told?.count).toBe(1);
-  const { ProviderDraft } = await import('../../core/contract/providers.ts');
-  const draft = ProviderDraft.parse({ kind: 'webhook', url: 'https://mended.example/' });
-  const { provider } = await putProvider(bound, run.tenantId, 'a-provider', draft);
+  const { provider } = await put(run, { url: 'https://mended.example/' });
   expect(provider).toMatchObject({ circuit: 'closed', circuitReason: null, pausedUntil: null });
+  await run.close();
+});
+
+test('a job that met a long Retry-After is held by the pause alone, and does not circulate meanwhile', async () => {
+  const run = await aRun(() => busyForADay, { companies: 10 });
+  await run.deliver();
+  const held = () =>
+    db.query(sql('test.held')`
+      select count(*) filter (where run_at > now() + interval '1 minute') as late,
+        count(*) filter (where fed_until is not null) as fed
+      from research_jobs where batch_id = ${run.batchId}`);
+  await sweep(run.conveyor.deps, { remainingMs: () => 60_000 });
+  expect(await run.health()).toMatchObject({ circuit: 'closed', paused: true });
+  expect(await held()).toEqual([{ late: 0, fed: 0 }]);
+  await put(run, { url: `${run.remote.url}mended` });
+  await sweep(run.conveyor.deps, { remainingMs: () => 60_000 });
+  expect(await held()).toEqual([{ late: 0, fed: 10 }]);
+  await run.close();
+});
+
+test.each([
+  ['a pause of a day', busyForADay],
+  ['an open circuit', missing],
+])('a provider that is put again as it is has no more %s', async (_, reply) => {
+  const run = await aRun(() => reply, { companies: 1 });
+  await run.deliver();
+  const { provider } = await put(run);
+  expect(provider).toMatchObject({ pausedUntil: null, circuit: 'closed', version: 3 });
+  expect(await put(run)).toMatchObject({ provider: { version: 3 } });
   await run.close();
 });
