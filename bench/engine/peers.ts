@@ -64,7 +64,7 @@ function results(databaseUrl: string) {
   const http = guardedAgent({ allowedNetworks: ['127.0.0.0/8'], connections: 50 });
   const deps = { http, publicUrl: 'http://127.0.0.1:1', clock: Date.now };
   const secret = `whsec_${randomBytes(24).toString('base64')}`;
-  const health = { circuit: 'closed', failed_asks: 0, watched: false } as const;
+  const health = { endpoint: '', circuit: 'closed', failed_asks: 0, watched: false } as const;
   return {
     pool,
     async post(url: string, companies: Company[]): Promise<unknown[]> {

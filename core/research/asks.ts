@@ -4,6 +4,8 @@ export interface Provider {
   user_id: string;
   url: string;
   secret: string;
+  /** Stands for both: what is learnt of this one says nothing about another. */
+  endpoint: string;
   batch_size: number;
   timeout_ms: number;
   /** Not `closed`: this ask is the probe that decides whether it closes. */

@@ -1,10 +1,11 @@
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { type Ask, asksOf, type ClaimedJob, type Provider } from './asks.ts';
+import { endpoint } from './health.ts';
 import { freePermits } from './permits.ts';
 
-const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, p.batch_size, p.timeout_ms, p.circuit,
-  p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
+const columns = sql.fragment`p.id, p.user_id, p.url, p.secret, ${endpoint} as endpoint, p.batch_size, p.timeout_ms,
+  p.circuit, p.failed_asks, p.circuit <> 'closed' or p.failed_asks > 0 or p.adapted_rate is not null as watched`;
 
 /** Whether a claim counts anything: jobs in work, a rate, a quota, or the one probe of a circuit. */
 const limited = sql.fragment`p.concurrency is not null or p.rate_per_second is not null or p.adapted_rate is not null

@@ -13,6 +13,9 @@ const quotaWorthNoting = 1_000;
 /** A job is blamed for what its own request did wrong, not for these. */
 const endpointFailures = new Set(['http_401', 'http_403', 'http_407']);
 
+/** Tells the endpoint of provider `p` from one that it had before, and tells nothing of its secret. */
+export const endpoint = sql.fragment`hashtextextended(p.url || ' ' || p.secret, 0)::text`;
+
 /** What the answers since the last write say about one provider. */
 interface Signs {
   provider: Provider;
@@ -149,6 +152,7 @@ async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
     .sort((a, b) => (a.provider.id < b.provider.id ? -1 : 1))
     .map((signs) => ({
       id: signs.provider.id,
+      endpoint: signs.provider.endpoint,
       probe: signs.provider.circuit !== 'closed',
       ok: signs.ok > 0,
       failed: signs.failed,
@@ -163,9 +167,9 @@ async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
     }));
   await db.query(sql('health.note')`
     with sign as (
-      select id, probe, ok, failed, reason, missing, unasked, pause_ms, congested, observed, quota_asks, quota_ms
+      select id, endpoint, probe, ok, failed, reason, missing, unasked, pause_ms, congested, observed, quota_asks, quota_ms
       from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb) as s (
-        id uuid, probe bool, ok bool, failed int, reason text, missing bool, unasked bool, pause_ms bigint,
+        id uuid, endpoint text, probe bool, ok bool, failed int, reason text, missing bool, unasked bool, pause_ms bigint,
         congested bool, observed double precision, quota_asks int, quota_ms bigint)
     ), seen as (
       select p.id, p.paused_until, p.circuit, p.circuit_reason, p.circuit_trips, p.probe_until, p.adapted_rate,
@@ -185,7 +189,8 @@ async function note(db: Db, news: Signs[], seconds: number): Promise<void> {
           when s.unasked then 'waits'
           else 'stays'
         end as circuit_does
-      from sign s join research_providers p on p.id = s.id
+      -- What the endpoint did that it had before says nothing about the one that it has now.
+      from sign s join research_providers p on p.id = s.id and ${endpoint} = s.endpoint
       order by p.id for no key update of p
     ), next as (
       select id, circuit_does, failed_asks, reason,

@@ -2,7 +2,7 @@ import { ProviderDraft } from '../../core/contract/providers.ts';
 import { sql } from '../../core/db/sql.ts';
 import { getProvider } from '../../core/providers/list.ts';
 import { putProvider } from '../../core/providers/put.ts';
-import { watch } from '../../core/research/health.ts';
+import { endpoint, watch } from '../../core/research/health.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
@@ -189,9 +189,19 @@ test('a provider that complains is asked more slowly, and faster again when it s
 
 test('without a rate of its own, a provider that complains gets half of what it took', async () => {
   const { provider } = await aWorld(db, { companies: 1 });
+  const [row] = await db.query<{ endpoint: string }>(
+    sql('t')`select ${endpoint} as endpoint from research_providers p where id = ${provider.id}`,
+  );
   let now = 0;
   const health = watch({ db: db.asWorker, clock: () => now });
-  const asked = { id: provider.id, batch_size: 10, circuit: 'closed', failed_asks: 0, watched: false };
+  const asked = {
+    id: provider.id,
+    ...row,
+    batch_size: 10,
+    circuit: 'closed',
+    failed_asks: 0,
+    watched: false,
+  };
   const ask = { id: 'x', provider: asked, jobs: Array(10).fill({}) } as never;
   const no = {
     type: 'throttled',
@@ -293,5 +303,28 @@ test.each([
   const { provider } = await put(run);
   expect(provider).toMatchObject({ pausedUntil: null, circuit: 'closed', version: 3 });
   expect(await put(run)).toMatchObject({ provider: { version: 3 } });
+  await run.close();
+});
+
+test.each([
+  ['a 404', missing],
+  ['a 429 of a day', busyForADay],
+])('%s from the old address, answered after the change, does not stop the new one', async (_, late) => {
+  const gate = Promise.withResolvers<void>();
+  const asked = Promise.withResolvers<void>();
+  const run = await aRun(
+    async () => {
+      asked.resolve();
+      await gate.promise;
+      return late;
+    },
+    { companies: 1 },
+  );
+  const done = run.deliver();
+  await asked.promise;
+  await put(run, { url: 'http://127.0.0.1:9/new' });
+  gate.resolve();
+  await done;
+  expect(await run.health()).toMatchObject({ circuit: 'closed', paused: false, failed: 0 });
   await run.close();
 });
