@@ -44,6 +44,8 @@ export function watch(deps: { db: Db; clock: () => number }) {
   const signs = new Map<string, Signs>();
   const closedUntil = new Map<string, number>();
   const failedInARow = new Map<string, number>();
+  /** Those about whom anything was written: from then on a good answer is news as well. */
+  const noted = new Set<string>();
   /** Jobs asked about since the watch began: what a rate is reckoned from, whatever was written since. */
   const asked = new Map<string, number>();
 
@@ -115,9 +117,10 @@ export function watch(deps: { db: Db; clock: () => number }) {
 
     /** Writes what is new, in one statement, or none. */
     async write(): Promise<void> {
-      const news = [...signs.values()].filter(isNews);
+      const news = [...signs.values()].filter((seen) => isNews(seen) || noted.has(seen.provider.id));
       const seconds = Math.max(1, (deps.clock() - startedAt) / 1000);
       signs.clear();
+      for (const { provider } of news) noted.add(provider.id);
       if (news.length > 0) await note(deps.db, news, seconds);
     },
   };

@@ -80,6 +80,27 @@ test('failures in a row are counted across invocations, and one good answer forg
   await run.close();
 });
 
+test('a good answer parts failures in a row, also when it comes after they were written down', async () => {
+  const { provider } = await aWorld(db, { companies: 1 });
+  const [row] = await db.query<{ endpoint: string }>(
+    sql('t')`select ${endpoint} as endpoint from research_providers p where id = ${provider.id}`,
+  );
+  const asked = { id: provider.id, ...row, batch_size: 1, circuit: 'closed', failed_asks: 0, watched: false };
+  const ask = { id: 'x', provider: asked, jobs: [{}] } as never;
+  const failure = { type: 'transient', errorCode: 'http_500', errorMessage: '', latencyMs: 1 } as const;
+  const failed = () =>
+    db.query(
+      sql('t')`select failed_asks as failed, circuit from research_providers where id = ${provider.id}`,
+    );
+  const health = watch({ db: db.asWorker, clock: Date.now });
+  for (let n = 0; n < 9; n++) health.observe(ask, failure);
+  await health.write();
+  expect(await failed()).toEqual([{ failed: 9, circuit: 'closed' }]);
+  health.observe(ask, { type: 'accepted', latencyMs: 1 });
+  await health.write();
+  expect(await failed()).toEqual([{ failed: 0, circuit: 'closed' }]);
+});
+
 test('an open circuit lets one job probe; a failure keeps it open for longer and burns nothing', async () => {
   const run = await aRun(() => missing, { companies: 30, maxRetries: 0 });
   await run.deliver();
