@@ -10,12 +10,15 @@ const maxDelaySeconds = 900;
 /** Jobs of one tenant on the conveyor at once: so many, and no more, may be in front of anybody else's. */
 const windowPerTenant = 10_000;
 const providersPerRound = 100;
+/** What one statement picks, and may be waited for: a round is shared among its providers. */
+const jobsPerRound = windowPerTenant;
 const idsPerOutboxRow = 1_000;
 const firstId = '00000000-0000-0000-0000-000000000000';
 
 interface PickedJob {
   id: string;
   user_id: string;
+  provider_id: string;
   delay_seconds: number;
   crash_count: number;
 }
@@ -23,6 +26,11 @@ interface PickedJob {
 export interface Fed {
   jobs: number;
   messages: number;
+}
+
+interface Round extends Fed {
+  /** Those that had their share of the round, and may have more to do. */
+  unsated: string[];
 }
 
 /**
@@ -34,45 +42,27 @@ export interface Fed {
  * @returns how many jobs and messages went out
  */
 export async function feed(
-  { db, queue }: { db: Db; queue: ResearchQueue },
+  deps: { db: Db; queue: ResearchQueue },
   { providerIds }: { providerIds: string[] },
 ): Promise<Fed> {
   const ids = [...new Set(providerIds)].sort();
-  const sent = { jobs: 0, messages: 0 };
-  for (let from = 0; from < ids.length; from += providersPerRound) {
-    const feedId = randomUUID();
-    const picked = await pick(db, feedId, ids.slice(from, from + providersPerRound));
-    if (picked.length === 0) continue;
-    const messages = inTurn(toMessages(picked));
-    const refused = await queue.send(messages).catch(async (error: unknown) => {
-      await unstamp(
-        db,
-        picked.map((job) => job.id),
-      );
-      await forget(db, feedId);
-      throw error;
-    });
-    if (refused.length > 0)
-      await unstamp(
-        db,
-        refused.flatMap((message) => message.body.jobIds),
-      );
-    await forget(db, feedId);
-    sent.jobs += picked.length;
-    sent.messages += messages.length - refused.length;
-  }
-  return sent;
+  const sent: Round = { jobs: 0, messages: 0, unsated: [] };
+  for (let from = 0; from < ids.length; from += providersPerRound)
+    add(sent, await feedRound(deps, ids.slice(from, from + providersPerRound)));
+  for (const id of sent.unsated) add(sent, await feedRound(deps, [id]));
+  return { jobs: sent.jobs, messages: sent.messages };
 }
 
 /**
- * Feeds all providers that have jobs, a hundred at a time, as long as there is time. Starts at a random one and goes
- * round once, so that whoever had no turn before time ran out is as likely as any to be the first next time.
+ * Feeds all providers that have jobs, as long as there is time: first all of them, a hundred in a round, and then those
+ * that have more to do than their share of a round, one by one. Starts at a random one and goes round once, so that
+ * whoever had no turn before time ran out is as likely as any to be the first next time.
  */
 export async function feedAll(
   deps: { db: Db; queue: ResearchQueue },
   { hasTime, startAt = randomUUID() }: { hasTime: () => boolean; startAt?: string },
 ): Promise<Fed> {
-  const sent = { jobs: 0, messages: 0 };
+  const sent: Round = { jobs: 0, messages: 0, unsated: [] };
   for (const [from, to] of [
     [startAt, null],
     [firstId, startAt],
@@ -82,13 +72,54 @@ export async function feedAll(
       const providerIds = await providersWithJobs(deps.db, { after, to });
       const last = providerIds.at(-1);
       if (last === undefined) break;
-      const { jobs, messages } = await feed(deps, { providerIds });
-      sent.jobs += jobs;
-      sent.messages += messages;
+      add(sent, await feedRound(deps, providerIds));
       after = last;
     }
   }
-  return sent;
+  for (const id of sent.unsated) {
+    if (!hasTime()) break;
+    add(sent, await feedRound(deps, [id]));
+  }
+  return { jobs: sent.jobs, messages: sent.messages };
+}
+
+function add(sum: Round, { jobs, messages, unsated }: Round): void {
+  sum.jobs += jobs;
+  sum.messages += messages;
+  sum.unsated.push(...unsated);
+}
+
+/** @param providerIds up to a hundred; one that is alone has its whole window */
+async function feedRound(
+  { db, queue }: { db: Db; queue: ResearchQueue },
+  providerIds: string[],
+): Promise<Round> {
+  const feedId = randomUUID();
+  const jobsEach = Math.ceil(jobsPerRound / providerIds.length);
+  const picked = await pick(db, feedId, providerIds, jobsEach);
+  if (picked.length === 0) return { jobs: 0, messages: 0, unsated: [] };
+  const messages = inTurn(toMessages(picked));
+  const refused = await queue.send(messages).catch(async (error: unknown) => {
+    await unstamp(
+      db,
+      picked.map((job) => job.id),
+    );
+    await forget(db, feedId);
+    throw error;
+  });
+  if (refused.length > 0)
+    await unstamp(
+      db,
+      refused.flatMap((message) => message.body.jobIds),
+    );
+  await forget(db, feedId);
+  const jobsOf = Map.groupBy(picked, (job) => job.provider_id);
+  return {
+    jobs: picked.length,
+    messages: messages.length - refused.length,
+    unsated:
+      providerIds.length === 1 ? [] : providerIds.filter((id) => (jobsOf.get(id)?.length ?? 0) >= jobsEach),
+  };
 }
 
 /** Hops from one provider to the next in the index of what is not fed: its cost is theirs, not that of the backlog. */
@@ -117,7 +148,7 @@ async function providersWithJobs(
   return rows.map((row) => row.id);
 }
 
-function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[]> {
+function pick(db: Db, feedId: string, providerIds: string[], jobsEach: number): Promise<PickedJob[]> {
   return db.transaction(async (tx) => {
     // Lock in one statement, count in the next: a statement that waited for a lock counts in its old snapshot.
     await tx.query(sql('feed.lock')`
@@ -187,11 +218,11 @@ function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[
               and run_at <= case when p.later < p.room then now() + interval '15 minutes'
                 else least(now() + interval '15 minutes', p.opens_at + interval '1 minute') end
             order by run_at, id
-            limit greatest(p.room, 0)
+            limit greatest(least(p.room, ${jobsEach}::int), 0)
             for update skip locked
           ) due
           order by due.priority desc, due.run_at, due.id
-          limit greatest(p.room, 0)
+          limit greatest(least(p.room, ${jobsEach}::int), 0)
         ) j
       ), outbox as (
         insert into research_outbox (feed_id, user_id, part, job_ids)
@@ -205,7 +236,7 @@ function pick(db: Db, feedId: string, providerIds: string[]): Promise<PickedJob[
       set fed_until = picked.due_at + interval '15 minutes'
       from picked
       where j.id = picked.id
-      returning j.id, j.user_id, j.crash_count,
+      returning j.id, j.user_id, j.provider_id, j.crash_count,
         least(${maxDelaySeconds}, greatest(0, ceil(extract(epoch from picked.due_at - now()))))::int as delay_seconds`);
   });
 }

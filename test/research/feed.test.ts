@@ -4,6 +4,7 @@ import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { feed, feedAll } from '../../core/research/feed.ts';
+import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { aConveyor } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aCampaign, aProvider, aTenant, aWorld, someCompanies } from '../support/factories.ts';
@@ -147,6 +148,64 @@ test('going round all providers leaves none out, wherever it starts, and reads n
     expect(nodes).not.toContain('Seq Scan');
     expect(buffers).toBeLessThan(130 * 8);
   }
+  await conveyor.close();
+  await own.close();
+});
+
+/** A tenant whose companies are all to be researched, and none is fed. */
+async function backlog(own: TestDatabase, companies: number): Promise<string> {
+  const { tenantId, campaignId, provider } = await aWorld(own, { companies });
+  await own.query(sql('test.backlog')`
+    with batch as (
+      insert into research_batches (user_id, campaign_id, provider_id, kind)
+      values (${tenantId}, ${campaignId}, ${provider.id}, 'company') returning id
+    )
+    insert into research_jobs (user_id, batch_id, company_id, campaign_id, provider_id, kind)
+    select ${tenantId}, batch.id, c.id, ${campaignId}, ${provider.id}, 'company'
+    from batch, companies c where c.campaign_id = ${campaignId}`);
+  return provider.id;
+}
+
+test('no round feeds more than a window, everybody has a share first, and in the end as much as may be', async () => {
+  const own = await testDatabase();
+  const heavy = [await backlog(own, 8_000), await backlog(own, 8_000), await backlog(own, 8_000)];
+  const light = await backlog(own, 5);
+  const conveyor = aConveyor(own);
+  const providerOf = new Map(
+    (
+      await own.query<{ id: string; provider_id: string }>(
+        sql('test.jobs')`select id, provider_id from research_jobs`,
+      )
+    ).map((job) => [job.id, job.provider_id]),
+  );
+  const rounds: Record<string, number>[] = [];
+  const queue = {
+    async send(messages: OutgoingMessage[]) {
+      const round: Record<string, number> = {};
+      for (const id of messages.flatMap((message) => message.body.jobIds)) {
+        const provider = providerOf.get(id) ?? '';
+        round[provider] = (round[provider] ?? 0) + 1;
+      }
+      rounds.push(round);
+      return [];
+    },
+  };
+  const deps = { ...conveyor.deps, queue };
+  let looks = 0;
+  // Time for the first round, and for one of those that have more to do.
+  await feedAll(deps, { hasTime: () => ++looks <= 4, startAt: '00000000-0000-0000-0000-000000000000' });
+  const [a, b, c] = [...heavy].sort();
+  expect(rounds).toEqual([
+    { [a ?? '']: 2_500, [b ?? '']: 2_500, [c ?? '']: 2_500, [light]: 5 },
+    { [a ?? '']: 5_500 },
+  ]);
+  await feed(deps, { providerIds: heavy });
+  const sums = Map.groupBy(rounds.flatMap(Object.entries), ([id]) => id);
+  for (const id of heavy)
+    expect((sums.get(id) ?? []).reduce((sum, [, jobs]) => sum + Number(jobs), 0)).toBe(8_000);
+  expect(
+    Math.max(...rounds.map((round) => Object.values(round).reduce((sum, n) => sum + n, 0))),
+  ).toBeLessThanOrEqual(10_000);
   await conveyor.close();
   await own.close();
 });
