@@ -42,21 +42,27 @@ export async function sealOverdue(db: Db): Promise<void> {
 
 /**
  * Goes on with batches over all companies whose jobs are not all made: in random order and a little of each, so that
- * neither a huge one nor one that cannot be expanded keeps the others waiting.
+ * neither a huge one nor one that cannot be expanded keeps the others waiting; round and round as long as there is time.
  * @throws the last error, after all had their turn
  */
 export async function expandUnfinished(db: Db, { hasTime }: { hasTime: () => boolean }): Promise<number> {
-  const batches = await db.query<{ id: string }>(sql('sweep.unexpanded')`
-    select id from research_batches where status = 'open' and expands_all and expanded_at is null
-    order by random() limit 100`);
+  const failed: string[] = [];
   let failure: unknown;
   let expanded = 0;
-  for (const { id } of batches) {
-    if (!hasTime()) break;
-    try {
-      expanded += Number(await expand(db, id, { budgetMs: expandMs }));
-    } catch (error) {
-      failure = error;
+  while (hasTime()) {
+    const batches = await db.query<{ id: string }>(sql('sweep.unexpanded')`
+      select id from research_batches
+      where status = 'open' and expands_all and expanded_at is null and id <> all(${failed}::uuid[])
+      order by random() limit 100`);
+    if (batches.length === 0) break;
+    for (const { id } of batches) {
+      if (!hasTime()) break;
+      try {
+        expanded += Number(await expand(db, id, { budgetMs: expandMs }));
+      } catch (error) {
+        failure = error;
+        failed.push(id);
+      }
     }
   }
   if (failure !== undefined) throw failure;

@@ -20,7 +20,7 @@ const rowsPerChunk = 1_000;
  * batches, ends those past their deadline or whose end was missed, resumes who waits for them, feeds, forgets old idempotency keys, removes what
  * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors.
  * Every step works in chunks that commit on their own and skip locked rows, so two sweeps at once do no harm, and no
- * step that fails keeps the others from their turn.
+ * step keeps the others from their turn: not one that fails, nor one that has more to do than there is time for.
  * @param remainingMs how long this invocation may still run
  * @throws the first error, once every step had its turn
  */
@@ -41,24 +41,26 @@ export async function sweep(
       return undefined;
     }
   };
-  /** Until a chunk comes that is less than a whole one. */
-  const repeat = async (chunkOf: () => Promise<number>, whole = rowsPerChunk) => {
+  /** So that no step takes all the time, whatever it finds to do. */
+  const slice = (ms: number) => {
+    const until = remainingMs() - ms;
+    return { hasTime: () => hasTime() && remainingMs() > until };
+  };
+  /** Until a chunk comes that is less than a whole one, or its slice is over. */
+  const repeat = async (chunkOf: () => Promise<number>, { whole = rowsPerChunk, ms = 5_000 } = {}) => {
+    const own = slice(ms);
     let rows = 0;
-    for (let chunk = whole; chunk >= whole && hasTime(); rows += chunk) chunk = await chunkOf();
+    for (let chunk = whole; chunk >= whole && own.hasTime(); rows += chunk) chunk = await chunkOf();
     return rows;
   };
   const atMost = (ms: number) => ({ budgetMs: Math.min(ms, Math.max(0, remainingMs() - 10_000)) });
 
   const expired = await step('leases', () => repeat(() => expireLeases(db)));
   const lost = await step('unfeed', () => repeat(() => unfeedLost(db)));
-  const unsent = await step('unsent', () => repeat(() => unfeedUnsent(db), 1));
+  const unsent = await step('unsent', () => repeat(() => unfeedUnsent(db), { whole: 1 }));
   const overdue = await step('overdue', () => repeat(() => failOverdue(db)));
   await step('seal', () => sealOverdue(db));
-  const slice = (ms: number) => {
-    const until = remainingMs() - ms;
-    return { hasTime: () => hasTime() && remainingMs() > until };
-  };
-  const expanded = await step('expand', () => expandUnfinished(db, slice(15_000)));
+  const expanded = await step('expand', () => expandUnfinished(db, slice(10_000)));
   const ended = await step('missed', () => endMissed(db, slice(5_000)));
   const resumed = await step('resume', () => sendDueResumes(deps, slice(5_000)));
   const fed = await step('feed', () => feedAll(deps, slice(15_000)));

@@ -1,6 +1,7 @@
 import { sql } from '../../core/db/sql.ts';
 import { expand } from '../../core/research/batches.ts';
 import { type EnqueueRequest, enqueue } from '../../core/research/enqueue.ts';
+import { expandUnfinished } from '../../core/research/overdue.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld, someCompanies } from '../support/factories.ts';
 
@@ -47,6 +48,24 @@ test('several that make the jobs of one batch at once make each once', async () 
   const id = batchId ?? '';
   const done = await Promise.all([1, 2, 3].map(() => expand(db.asWorker, id, plenty)));
   expect([done, await stateOf(id)]).toEqual([[true, true, true], made]);
+});
+
+test('unfinished batches grow by turns for as long as there is time, and not once each', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies });
+  const { batchId } = await enqueue(db.asApi.forTenant(tenantId), tenantId, campaignId, all);
+  let now = Date.now();
+  // Each chunk takes longer than a turn.
+  const clock = jest.spyOn(Date, 'now').mockImplementation(() => {
+    now += 3_000;
+    return now;
+  });
+  let turns = 0;
+  await expandUnfinished(db.asWorker, { hasTime: () => ++turns <= 2 });
+  const once = await stateOf(batchId ?? '');
+  await expandUnfinished(db.asWorker, { hasTime: () => true });
+  clock.mockRestore();
+  expect(once).toEqual({ total: 10_000, jobs: 10_000, expanded: false });
+  expect(await stateOf(batchId ?? '')).toEqual(made);
 });
 
 test('what is refused for another reason is told, and leaves nothing behind', async () => {

@@ -184,3 +184,28 @@ test('the jobs of a huge batch past its deadline end in chunks', async () => {
   ).toBe(1);
   await conveyor.close();
 });
+
+test('a huge batch past its deadline leaves time for everybody else', async () => {
+  const huge = await aWorld(db, { companies: 6_000 });
+  const late = aConveyor(db);
+  const batchId = await late.start(huge.tenantId, huge.campaignId);
+  await db.query(
+    sql('test.late')`update research_batches set deadline = now() - interval '1 s' where id = ${batchId}`,
+  );
+  const other = await unfed(1);
+  let remaining = 55_000;
+  const slow = {
+    ...db.asWorker,
+    query: (statement: Parameters<typeof db.query>[0]) => {
+      // So slow that all of it would take more than the whole sweep.
+      if (statement.statement === 'sweep.overdue') remaining -= 11_000;
+      return db.asWorker.query(statement);
+    },
+  } as typeof db.asWorker;
+  await sweep({ ...other.conveyor.deps, db: slow }, { remainingMs: () => remaining });
+  expect((await jobsOf(db, other.batchId)).map((job) => job.fed)).toEqual([true]);
+  expect(
+    await countOf(db, sql('test.ended')`select count(*) from research_jobs where status = 'failed'`),
+  ).toBe(1_000);
+  await Promise.all([late.close(), other.conveyor.close()]);
+});
