@@ -24,7 +24,7 @@ function pathOf(node: Node): (string | number)[] {
 }
 
 /** Postgres writes numbers out in full: 1e308 becomes 309 digits, so that is what it counts as. */
-function digits(value: number): number {
+export function digits(value: number): number {
   const exponent = Number(value.toExponential().split('e')[1]);
   return Math.abs(exponent) + 20;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { digits } from '../contract/json.ts';
 import { excerpt, storable, storableJson } from '../contract/text.ts';
 import type { FieldError } from '../errors.ts';
 import type { Outcome, ProspectFound } from './settle.ts';
@@ -71,9 +72,11 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
 function readFindings(research: unknown, prospects: unknown) {
   // A paid result is not thrown away for one such character.
   const source = storableJson({ research, prospects });
-  if (Buffer.byteLength(source) > maxResultBytes) throw new Error('the result is larger than 1 MiB');
+  const tooLarge = new Error('the result is larger than 1 MiB');
+  if (Buffer.byteLength(source) > maxResultBytes) throw tooLarge;
   const clean = JSON.parse(source) as { research?: unknown; prospects?: unknown };
   if (!isFlatEnough(clean)) throw new RangeError();
+  if (Buffer.byteLength(source) + writtenOut(clean) > maxResultBytes) throw tooLarge;
   const people = clean.prospects === undefined || clean.prospects === null ? [] : [clean.prospects].flat();
   return { ...splitResearch(clean.research), prospects: people.map(readProspect) };
 }
@@ -131,6 +134,13 @@ function readProspect(value: unknown): ProspectFound {
 function isFlatEnough(value: unknown, depth = maxDepth): boolean {
   if (typeof value !== 'object' || value === null) return true;
   return depth > 0 && Object.values(value).every((inner) => isFlatEnough(inner, depth - 1));
+}
+
+/** What Postgres adds when it writes out the numbers that JSON has with an exponent. */
+function writtenOut(value: unknown): number {
+  if (typeof value === 'number') return String(value).includes('e') ? digits(value) : 0;
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.values(value).reduce<number>((sum, inner) => sum + writtenOut(inner), 0);
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

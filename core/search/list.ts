@@ -1,6 +1,6 @@
 import type { Page, PageRequest } from '../contract/page.ts';
 import type { Db } from '../db/connect.ts';
-import { columnsOf, countFitting, type ListShape } from '../db/keyset.ts';
+import { bytesPerStatement, columnsOf, countFitting, fitting, type ListShape } from '../db/keyset.ts';
 import { sql } from '../db/sql.ts';
 import { InvalidRequest } from '../errors.ts';
 import type { SearchedEntity } from './cursor.ts';
@@ -16,7 +16,7 @@ export async function searchPage<Row extends { id: string }>(
   db: Db,
   tenantId: string,
   entity: SearchedEntity,
-  shape: Pick<ListShape, 'table' | 'columns'>,
+  shape: Pick<ListShape, 'table' | 'columns' | 'large'>,
   q: string,
   { limit, cursor, fields, follow, sort, order }: PageRequest,
   { campaignId, ...filter }: { campaignId?: string | undefined } & Record<string, unknown>,
@@ -37,15 +37,19 @@ export async function searchPage<Row extends { id: string }>(
   if (errors.length > 0) throw new InvalidRequest(errors);
 
   const { hits, hasMore, after } = await search(db, tenantId, entity, { q, campaignId, limit, cursor });
-  const rows = await db.query<Row>(sql(`search.${entity}_rows`)`
-    select ${columnsOf(shape, fields)} from ${shape.table}
-    where id = any(${hits.map((hit) => hit.id)}::uuid[]) and user_id = ${tenantId}`);
-  const byId = new Map(rows.map((row) => [row.id, row]));
-  const found = hits.flatMap((hit) => {
-    const row = byId.get(hit.id);
-    return row === undefined ? [] : [{ hit, row }];
-  });
-  const shown = found.slice(0, countFitting(found.map(({ row }) => row)));
-  const last = shown.length < found.length ? shown.at(-1)?.hit : hasMore ? hits.at(-1) : undefined;
-  return { data: shown.map(({ row }) => row), next: last === undefined ? null : after(last) };
+  const inOrder = sql.fragment`place`;
+  const rows = fitting(
+    shape,
+    { fields, inOrder },
+    (sizes) => sql.fragment`
+    select ${columnsOf(shape, fields)} ${sizes}
+    from unnest(${hits.map((hit) => hit.id)}::uuid[]) with ordinality hit (id, place) join ${shape.table} using (id)
+    where user_id = ${tenantId} order by ${inOrder}`,
+  );
+  const found = await db.query<Row & { bytes?: number }>(sql(`search.${entity}_rows`)`${rows}`);
+  const isCut = (found.at(-1)?.bytes ?? 0) >= bytesPerStatement;
+  const shown = found.slice(0, countFitting(found)).map(({ bytes: _, ...row }) => row as unknown as Row);
+  const lastShown = hits.find((hit) => hit.id === shown.at(-1)?.id);
+  const last = isCut || shown.length < found.length ? lastShown : hasMore ? hits.at(-1) : undefined;
+  return { data: shown, next: last === undefined ? null : after(last) };
 }

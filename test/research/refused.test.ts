@@ -83,6 +83,18 @@ function deepObject(depth: number): unknown {
   return value;
 }
 
+test('a result counts as what Postgres writes it out as: 1e308 is 309 digits', () => {
+  const typeOf = (research: unknown) => {
+    const read = readResult({ jobId, attemptId: jobId, status: 'completed', research }, 0);
+    return 'outcome' in read && read.outcome.type;
+  };
+  const jobId = '018f3b1c-7c1e-7000-8000-000000000001';
+  const numbers = (count: number, value: number) => ({ findings: Array(count).fill(value) });
+  expect(typeOf(numbers(3_500, 1e308))).toBe('failed');
+  expect(typeOf(numbers(3_000, -1e-300))).toBe('completed');
+  expect(typeOf(numbers(200_000, 0.25))).toBe('completed');
+});
+
 test('an error of the database says nothing of what the rows hold', async () => {
   const { tenantId, campaignId } = await aWorld(db, { companies: 1 });
   const insert = sql('test.contact')`

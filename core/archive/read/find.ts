@@ -4,7 +4,7 @@ import type { ArchiveHit, ArchiveSearchQuery } from '../../contract/archives.ts'
 import { cursorScope } from '../../contract/cursor.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
-import { columnsOf, maxPageBytes } from '../../db/keyset.ts';
+import { bytesPerStatement, columnsOf, maxPageBytes, sentBytes } from '../../db/keyset.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
 import { InvalidCursor, InvalidRequest } from '../../errors.ts';
 import { nameOf } from './list.ts';
@@ -56,23 +56,35 @@ export async function findArchived(
     at = { chunk, offset };
     if (!searched) continue;
     const { entity, table } = searched;
-    const rows = await db.query<{ place: number; campaignName: string; row: object }>(sql('archive.find')`
-      select hit.place, ${nameOf(sql.fragment`a`)} as "campaignName", (
+    const rows = await db.query<{ place: number; campaignName: string; row: object; isCut: boolean }>(sql(
+      'archive.find',
+    )`
+      select hit.place, hit.name as "campaignName", bytes >= ${bytesPerStatement} as "isCut", (
           select to_jsonb(r) from (
             select ${columnsOf({ columns: table.fields })} from jsonb_populate_record(null::${table.type}, hit.value) ${table.type}
           ) r) as row
-      from archived_campaigns a
-      cross join lateral aim.archived_rows(a.id, ${chunk.table_name}, ${chunk.number}) with ordinality hit (value, place)
-      where a.id = ${chunk.archive_id} and a.user_id = ${tenantId} and a.purging_at is null
-        and hit.place > ${offset} and ${matches(sql.fragment`hit.value`)}
-      order by hit.place limit ${limit - data.length + 1}`);
-    for (const { place, campaignName, row } of rows) {
-      const size = Buffer.byteLength(JSON.stringify(row)) + 100;
+      from (
+        select place, value, ${nameOf(sql.fragment`a`)} as name,
+          sum(pg_column_size(value)) over (order by place rows unbounded preceding) as bytes
+        from archived_campaigns a
+        cross join lateral aim.archived_rows(a.id, ${chunk.table_name}, ${chunk.number}) with ordinality hit (value, place)
+        where a.id = ${chunk.archive_id} and a.user_id = ${tenantId} and a.purging_at is null
+          and place > ${offset} and ${matches(sql.fragment`value`)}
+        order by place limit ${limit - data.length + 1}
+      ) hit
+      where bytes - pg_column_size(hit.value) < ${bytesPerStatement} order by hit.place`);
+    let isCut = false;
+    for (const { place, campaignName, row, isCut: isFull } of rows) {
+      const hit = { archiveId: chunk.archive_id, campaignName, entity, row } as ArchiveHit;
+      const size = sentBytes(hit);
       if (data.length === limit || (bytes + size > maxPageBytes && data.length > 0)) return end(at);
       bytes += size;
-      data.push({ archiveId: chunk.archive_id, campaignName, entity, row } as ArchiveHit);
+      data.push(hit);
       at = { chunk, offset: place };
+      isCut = isFull;
     }
+    // More hits may be behind what a statement takes.
+    if (isCut) return end(at);
     // Everything in this chunk was looked at.
     at = { chunk, offset: 1000 };
   }

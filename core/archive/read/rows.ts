@@ -5,7 +5,7 @@ import { fields as contactFields } from '../../contacts/columns.ts';
 import type { ArchivedEntity } from '../../contract/archives.ts';
 import type { Page } from '../../contract/page.ts';
 import type { Db } from '../../db/connect.ts';
-import { columnsOf, maxPageBytes } from '../../db/keyset.ts';
+import { bytesPerStatement, columnsOf, maxPageBytes, sentBytes } from '../../db/keyset.ts';
 import { type Fragment, sql } from '../../db/sql.ts';
 import { Conflict, InvalidCursor, NotFound } from '../../errors.ts';
 import { fields as prospectFields } from '../../research/read/prospects.ts';
@@ -44,9 +44,9 @@ const scopeOf = (archiveId: string, table: string) =>
   createHash('sha256').update(`${archiveId} ${table}`).digest('base64url').slice(0, 12);
 
 /**
- * One page of an archive's rows of one table, in the order in which they were archived: one chunk in memory at a time.
- * Large rows end a page early.
- * @param sizeOf bytes that a row takes in the answer; as JSON unless given
+ * One page of an archive's rows of one table, in the order in which they were archived: one chunk of it at a time, or
+ * of large rows a part. They end a page early.
+ * @param sizeOf bytes that a row takes in the answer; as one of JSON unless given
  * @throws InvalidCursor for one of another archive or table; Conflict `archive_unfinished`, NotFound
  */
 export async function readArchivedRows<Row>(
@@ -56,7 +56,7 @@ export async function readArchivedRows<Row>(
   {
     limit,
     cursor,
-    sizeOf = (row) => Buffer.byteLength(JSON.stringify(row)) + 1,
+    sizeOf = sentBytes,
   }: { limit: number; cursor?: string | undefined; sizeOf?: (row: Row) => number },
 ): Promise<Page<Row>> {
   const scope = scopeOf(archiveId, table);
@@ -75,9 +75,14 @@ export async function readArchivedRows<Row>(
     if (from < chunk.rows) {
       const rows = await db.query<Row>(sql('archive.rows')`
         select ${columnsOf({ columns: fields })}
-        from aim.archived_rows(${archiveId}, ${table}, ${chunk.number}) with ordinality chunk (value, place)
+        from (
+          select value, place, sum(pg_column_size(value)) over (order by place rows unbounded preceding)
+            - pg_column_size(value) as bytes_before
+          from aim.archived_rows(${archiveId}, ${table}, ${chunk.number}) with ordinality chunk (value, place)
+          where place > ${from} order by place limit ${wanted}
+        ) chunk
         cross join lateral jsonb_populate_record(null::${type}, chunk.value) ${type}
-        where chunk.place > ${from} order by chunk.place limit ${wanted}`);
+        where chunk.bytes_before < ${bytesPerStatement} order by chunk.place`);
       for (const [index, row] of rows.entries()) {
         const size = sizeOf(row);
         if (bytes + size > maxPageBytes && data.length > 0) {
@@ -86,7 +91,12 @@ export async function readArchivedRows<Row>(
         bytes += size;
         data.push(row);
       }
-      if (data.length === limit) return end({ number: chunk.number, offset: from + rows.length });
+      const offset = from + rows.length;
+      if (data.length === limit) return end({ number: chunk.number, offset });
+      if (rows.length > 0 && offset < chunk.rows) {
+        at = { number: chunk.number, offset };
+        continue;
+      }
     }
     at = { number: chunk.number + 1, offset: 0 };
   }

@@ -29,6 +29,7 @@ const shape: ListShape = {
   name: 'prospects',
   table: sql.fragment`prospect_research`,
   columns: fields,
+  large: ['fullName', 'email', 'title', 'phone', 'linkedin', 'attributes'],
   sorts: { created, updated },
 };
 

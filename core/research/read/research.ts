@@ -29,6 +29,7 @@ const shape: ListShape = {
   name: 'research',
   table: sql.fragment`company_research`,
   columns: fields,
+  large: ['summary', 'findings', 'sources'],
   sorts: { created, updated },
 };
 
