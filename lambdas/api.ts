@@ -5,7 +5,10 @@ import { deps, once } from './deps.ts';
 import { lambdaInvoker } from './invoke.ts';
 
 const answer = once(() =>
-  handle(buildApp({ ...deps(), invokeArchive: lambdaInvoker(deps().archiveFunction) })),
+  handle(buildApp({ ...deps(), invokeArchive: lambdaInvoker(deps().archiveFunction) }), {
+    // All that we answer is text: base64, which NDJSON would be sent as, takes a third more.
+    isContentTypeBinary: () => false,
+  }),
 );
 
 /** Function URL → the HTTP API. */

@@ -1,10 +1,9 @@
 import { holdCampaign } from '../campaigns/get.ts';
 import { type BulkReply, bulkReply, type RowResult } from '../contract/bulk.ts';
 import { type CompanyBulk, CompanyRow } from '../contract/companies.ts';
-import { fieldErrors } from '../contract/field-errors.ts';
+import { type RowErrors, rowErrors } from '../contract/field-errors.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
-import type { FieldError } from '../errors.ts';
 import { naturalKey, normaliseDomain } from './domain.ts';
 
 interface ParsedRow {
@@ -30,7 +29,7 @@ export function upsertCompanies({ db }: { db: Db }, tenantId: string, bulk: Comp
     const firsts = new Map<string, ParsedRow>();
     bulk.rows.forEach((value, index) => {
       const parsed = parse(value, index);
-      if ('errors' in parsed) results[index] = { index, status: 'rejected', errors: parsed.errors };
+      if ('errors' in parsed) results[index] = { index, status: 'rejected', ...parsed };
       else if (firsts.has(parsed.key)) {
         const duplicateOf = (firsts.get(parsed.key) as ParsedRow).index;
         results[index] = { index, status: 'duplicate', domain: parsed.domain, duplicateOf };
@@ -51,9 +50,9 @@ export function upsertCompanies({ db }: { db: Db }, tenantId: string, bulk: Comp
   });
 }
 
-function parse(value: unknown, index: number): ParsedRow | { errors: FieldError[] } {
+function parse(value: unknown, index: number): ParsedRow | RowErrors {
   const parsed = CompanyRow.safeParse(value);
-  if (!parsed.success) return { errors: fieldErrors(parsed.error, value, ['rows', index]) };
+  if (!parsed.success) return rowErrors(parsed.error, value, index);
   const row = parsed.data;
   const normalised = normaliseDomain(row.domain ?? '');
   if (!normalised.ok) {

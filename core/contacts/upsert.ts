@@ -1,7 +1,7 @@
 import { holdCampaign } from '../campaigns/get.ts';
 import { type BulkReply, bulkReply, type RowResult } from '../contract/bulk.ts';
 import { type ContactBulk, ContactRow } from '../contract/contacts.ts';
-import { fieldErrors } from '../contract/field-errors.ts';
+import { type RowErrors, rowErrors } from '../contract/field-errors.ts';
 import type { Db } from '../db/connect.ts';
 import { findCompanies } from './companies.ts';
 import { type ParsedContact, writeContacts } from './write.ts';
@@ -19,7 +19,7 @@ export function upsertContacts({ db }: { db: Db }, tenantId: string, bulk: Conta
     bulk.rows.forEach((value, index) => {
       const parsed = parse(value);
       if (parsed.success) read.push({ index, row: parsed.data });
-      else results[index] = reject(index, fieldErrors(parsed.error, value, ['rows', index]));
+      else results[index] = reject(index, rowErrors(parsed.error, value, index));
     });
 
     const companyOf = await findCompanies(
@@ -34,7 +34,9 @@ export function upsertContacts({ db }: { db: Db }, tenantId: string, bulk: Conta
       if (company.ok) rows.push(toContact(index, row, company.id));
       else {
         const path = `rows[${index}].${company.field}`;
-        results[index] = reject(index, [{ path, code: company.code, message: company.message }]);
+        results[index] = reject(index, {
+          errors: [{ path, code: company.code, message: company.message }],
+        });
       }
     }
     for (const result of await writeContacts(tx, tenantId, bulk.campaignId, rows))
@@ -52,8 +54,8 @@ function parse(value: unknown) {
   return Contactable.safeParse(value);
 }
 
-function reject(index: number, errors: NonNullable<RowResult['errors']>): RowResult {
-  return { index, status: 'rejected', errors };
+function reject(index: number, errors: RowErrors): RowResult {
+  return { index, status: 'rejected', ...errors };
 }
 
 function toContact(index: number, row: ContactRow, companyId: string | null): ParsedContact {

@@ -24,6 +24,7 @@ export const RowResult = z
       .optional()
       .meta({ description: 'The earlier row of this request with the same key.' }),
     errors: z.array(FieldProblem).optional(),
+    moreErrors: z.int().min(1).optional().meta({ description: 'How many more there are than are named.' }),
   })
   .meta({ id: 'RowResult' });
 export interface RowResult {
@@ -33,6 +34,7 @@ export interface RowResult {
   domain?: string | null;
   duplicateOf?: number;
   errors?: FieldError[];
+  moreErrors?: number;
 }
 
 const count = z.int().min(0);

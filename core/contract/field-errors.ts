@@ -3,6 +3,8 @@ import type { FieldError } from '../errors.ts';
 import { excerpt } from './text.ts';
 
 const maxErrors = 100;
+/** A thousand rows have one answer, which is at most 6 MB. */
+const maxErrorsOfRow = 5;
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
@@ -55,7 +57,23 @@ function codeOf(issue: Issue, input: unknown): string {
  * @param prefix where the input stands in the request, such as `['rows', 3]`
  */
 export function fieldErrors(error: z.core.$ZodError, input: unknown, prefix: Path = []): FieldError[] {
-  const errors = error.issues.flatMap((issue): FieldError[] => {
+  return allFieldErrors(error, input, prefix).slice(0, maxErrors);
+}
+
+export interface RowErrors {
+  errors: FieldError[];
+  moreErrors?: number;
+}
+
+/** The same for a row of many: the first few, and how many more there are. @param index of the row */
+export function rowErrors(error: z.core.$ZodError, input: unknown, index: number): RowErrors {
+  const errors = allFieldErrors(error, input, ['rows', index]);
+  const more = errors.length - maxErrorsOfRow;
+  return { errors: errors.slice(0, maxErrorsOfRow), ...(more > 0 ? { moreErrors: more } : {}) };
+}
+
+function allFieldErrors(error: z.core.$ZodError, input: unknown, prefix: Path): FieldError[] {
+  return error.issues.flatMap((issue): FieldError[] => {
     if (issue.code === 'unrecognized_keys') {
       return issue.keys.map((key) => ({
         path: formatPath([...prefix, ...issue.path, key]),
@@ -69,5 +87,4 @@ export function fieldErrors(error: z.core.$ZodError, input: unknown, prefix: Pat
     const message = isMissing ? 'this field is required' : issue.message;
     return [{ path: formatPath([...prefix, ...issue.path]), code, message }];
   });
-  return errors.slice(0, maxErrors);
 }

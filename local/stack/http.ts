@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { InvocationFailed } from './environments.ts';
 
 const maxBodyBytes = 6 * 1024 * 1024;
+/** What Lambda takes of the JSON that a function returns, its headers and the escapes of its body included. */
+const maxAnswerBytes = 6_291_556;
 
 type Invoke = (event: unknown, caller?: AbortSignal) => Promise<unknown>;
 
@@ -59,14 +61,10 @@ export function serveFunctionUrl(invoke: Invoke, { host, port }: { host: string;
       body: body.length > 0 ? body.toString('base64') : undefined,
       isBase64Encoded: body.length > 0,
     };
-    const answer = (await invoke(event, caller.signal)) as UrlAnswer;
+    const result = await invoke(event, caller.signal);
+    payloadOf(result);
+    const answer = result as UrlAnswer;
     const text = answer.body ?? '';
-    if (Buffer.byteLength(text) > maxBodyBytes) {
-      throw new InvocationFailed(
-        'Function.ResponseSizeTooLarge',
-        `an answer of more than ${maxBodyBytes} bytes`,
-      );
-    }
     response.writeHead(answer.statusCode ?? 200, {
       ...answer.headers,
       ...(answer.cookies ? { 'set-cookie': answer.cookies } : {}),
@@ -103,7 +101,7 @@ export async function serveInvoke(
       return response.writeHead(202).end();
     }
     try {
-      const result = JSON.stringify((await invoke(payload)) ?? null);
+      const result = payloadOf(await invoke(payload));
       return response.writeHead(200, { 'content-type': 'application/json' }).end(result);
     } catch (error) {
       const { errorType = 'Error', message } = error as InvocationFailed;
@@ -130,6 +128,16 @@ async function tryAgain(work: () => Promise<unknown>, afterMs: number[], signal:
     // Ends early when the server stops; nothing is to be tried then.
     if (!(await sleep(waitMs, true, { signal, ref: false }).catch(() => false))) return;
   }
+}
+
+/** @throws InvocationFailed for an answer that Lambda would not pass on */
+function payloadOf(result: unknown): string {
+  const payload = JSON.stringify(result ?? null);
+  if (Buffer.byteLength(payload) <= maxAnswerBytes) return payload;
+  throw new InvocationFailed(
+    'Function.ResponseSizeTooLarge',
+    `an answer of more than ${maxAnswerBytes} bytes`,
+  );
 }
 
 /** @returns the base URL under which this machine reaches what listens on `host` */

@@ -317,3 +317,16 @@ test('the queue takes any Unicode text and refuses a delay above 15 minutes, as 
   const { seen } = poll(queue, async () => null);
   expect(await until(() => seen('𝒜cme 🏭') === 1, 10_000)).toBe(true);
 });
+
+test('an answer is refused where Lambda refuses it: by the size of its JSON', async () => {
+  const invoke = async (event: unknown) => {
+    const quotes = Number(
+      (event as { queryStringParameters: { quotes: string } }).queryStringParameters.quotes,
+    );
+    return { statusCode: 200, headers: {}, body: '"'.repeat(quotes), isBase64Encoded: false };
+  };
+  const server = await serveFunctionUrl(invoke, { host: '127.0.0.1', port: 0 });
+  stopping.push(server.stop);
+  expect((await fetch(`${server.url}/?quotes=3100000`)).status).toBe(200);
+  expect((await fetch(`${server.url}/?quotes=3200000`)).status).toBe(502);
+});
