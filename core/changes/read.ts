@@ -38,13 +38,14 @@ interface Row {
  * Reads the feed of a tenant from a position on, oldest first, in one statement and so in one snapshot. Only
  * transactions before every one that still runs are shown: a slow one delays the feed and never makes a gap.
  * @param query `limit` counts ids; a change with more is continued where the answer before ended
+ * @returns `isCut` when it ended before all that there is, and more may be read at once
  * @throws InvalidCursor, and CursorExpired where something was pruned or the cluster is another
  */
 export async function readChanges(
   { db }: { db: Db },
   tenantId: string,
   query: Pick<ChangeQuery, 'limit' | 'entity' | 'campaignId'> & { after: string },
-): Promise<ChangePage> {
+): Promise<ChangePage & { isCut: boolean }> {
   const from = decodePosition(query.after);
   const rows = await select(db, tenantId, from, query);
   const [here] = rows;
@@ -72,18 +73,18 @@ export async function readChanges(
     }
     const read = start + ids.length;
     if (row.ids && read < row.ids.length) {
-      return { data, next: encodePosition({ epoch: here.epoch, xid: row.xid, seq: row.seq, offset: read }) };
+      const next = encodePosition({ epoch: here.epoch, xid: row.xid, seq: row.seq, offset: read });
+      return { data, next, isCut: true };
     }
   }
-  return { data, next: encodePosition(afterAll(rows, here)) };
-}
-
-/** Past the last change; where there are no more, up to the horizon, so that no quiet tenant's position grows old. */
-function afterAll(rows: Row[], here: Row): FeedPosition {
+  // Past the last change; where there are no more, up to the horizon, so that no quiet tenant's position grows old.
   const last = rows.at(-1);
   const isCut = rows.length < here.examined || here.examined === changesPerRead;
-  if (last?.xid && isCut) return { epoch: here.epoch, xid: last.xid, seq: last.seq + 1, offset: 0 };
-  return { epoch: here.epoch, xid: here.xmin, seq: 0, offset: 0 };
+  const place: FeedPosition =
+    last?.xid && isCut
+      ? { epoch: here.epoch, xid: last.xid, seq: last.seq + 1, offset: 0 }
+      : { epoch: here.epoch, xid: here.xmin, seq: 0, offset: 0 };
+  return { data, next: encodePosition(place), isCut };
 }
 
 /**

@@ -203,6 +203,20 @@ test('a filter leaves out what it does not want, and moves on all the same', asy
   expect(brief(ofCampaign.changes)).toEqual(['company insert 2']);
 });
 
+test('a long poll looks at all that there is before it waits, however much its filter leaves out', async () => {
+  const campaignId = await aCampaign(db, client.tenantId);
+  const after = await here();
+  await db.query(sql('t')`
+    insert into changes (user_id, campaign_id, entity, op, ids)
+    select ${client.tenantId}, ${campaignId}, 'job', 'completed', array[gen_random_uuid()] from generate_series(1, 30000)`);
+  await client.send('PATCH', `/v1/campaigns/${campaignId}`, { name: 'Renamed' });
+  await horizonPassed(db);
+  // More reads than a poll that pauses between them has time for.
+  const { body } = await client.get(`/v1/changes?after=${after}&entity=campaign&wait=20`);
+  expect(brief(body.data)).toEqual(['campaign update 1']);
+  expect(Object.keys(body)).toEqual(['data', 'next']);
+}, 30_000);
+
 test('nobody reads the changes of another tenant, with whatever position', async () => {
   const other = await aClient(db, anApi(db.asApi));
   const after = await here(other);
