@@ -12,11 +12,15 @@ export async function getCampaign({ db }: { db: Db }, tenantId: string, id: stri
   return campaign;
 }
 
-/** An empty list of a campaign may mean a mistyped id. @throws NotFound */
+/**
+ * Whether a list below a campaign that came to its end came to its real one: the id may be mistyped, and of a campaign that
+ * is deleted or archived between two statements the second finds nothing more.
+ * @throws NotFound, and Conflict `campaign_archived`
+ */
 export async function checkCampaign({ db }: { db: Db }, tenantId: string, id: string): Promise<void> {
-  const rows = await db.query(sql('campaigns.exists')`
-    select id from campaigns where id = ${id} and user_id = ${tenantId} and deleted_at is null`);
-  if (rows.length === 0) throw new NotFound('campaign', id);
+  const [campaign] = await db.query<{ whole: boolean }>(sql('campaigns.whole')`
+    select aim.campaign_is_whole(${tenantId}, ${id}) as whole`);
+  if (!campaign?.whole) throw new NotFound('campaign', id);
 }
 
 /**

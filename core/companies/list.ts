@@ -41,8 +41,7 @@ export async function listCompanies(
           ],
         })
       : await searchPage<Company>(deps.db, tenantId, 'companies', shape, search, page, filter);
-  if (companies.data.length === 0 && campaignId !== undefined)
-    await checkCampaign(deps, tenantId, campaignId);
+  if (companies.next === null && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   return companies;
 }
 

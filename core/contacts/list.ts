@@ -46,7 +46,7 @@ export async function listContacts(
           ],
         })
       : await searchPage<Contact>(deps.db, tenantId, 'contacts', shape, search, page, filter);
-  if (contacts.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  if (contacts.next === null && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   if (contacts.next === null && companyId !== undefined)
     await checkParent(deps.db, tenantId, 'company', companyId);
   return contacts;

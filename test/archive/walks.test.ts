@@ -1,6 +1,9 @@
 import { runRestore } from '../../core/archive/restore.ts';
 import { runArchive } from '../../core/archive/run.ts';
 import { deleteCampaign, removeDeleted } from '../../core/campaigns/delete.ts';
+import { listContacts } from '../../core/contacts/list.ts';
+import { ContactQuery } from '../../core/contract/contacts.ts';
+import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client } from '../api/client.ts';
 import { archiver, aVariedCampaign, evenly } from '../support/archive.ts';
@@ -91,6 +94,28 @@ test('a walk that an archive overtakes ends with an error, not with what it had'
     status: 409,
     body: { code: 'campaign_archived', detail: expect.stringContaining('/v1/archives') },
   });
+});
+
+test.each([
+  ['deleted', 'not_found'],
+  ['archived', 'campaign_archived'],
+])('nor is a large page short that goes on after its campaign is %s', async (how, code) => {
+  await db.query(sql('t')`insert into contacts (user_id, campaign_id, full_name)
+    select ${client.tenantId}, ${campaignId}, 'n' || n from generate_series(1, 3000) n`);
+  const bound = db.asApi.forTenant(client.tenantId);
+  let pages = 0;
+  const between: Db = {
+    async query<Row>(statement: Parameters<Db['query']>[0]) {
+      const rows = await bound.query<Row>(statement);
+      if (!statement.statement.startsWith('page.') || pages++ > 0) return rows;
+      if (how === 'archived') await begin('archive');
+      else await deleteCampaign({ db: bound }, client.tenantId, campaignId, { budgetMs: 0 });
+      return rows;
+    },
+    transaction: (work) => bound.transaction(work),
+  };
+  const request = ContactQuery.parse({ campaignId, limit: '5000' });
+  await expect(listContacts({ db: between }, client.tenantId, request)).rejects.toMatchObject({ code });
 });
 
 test('nor does one below a company, a finding or a batch that has gone itself', async () => {

@@ -45,7 +45,7 @@ export async function listBatches(
     scope: scopeOf(tenantId, campaignId === undefined ? undefined : ofCampaign(tenantId, campaignId)),
     checks: check(status, (of) => sql.fragment`status = ${of}`),
   });
-  if (rows.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  if (rows.next === null && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   return { ...rows, data: await count(deps.db, rows.data) };
 }
 

@@ -56,8 +56,7 @@ export async function listProspects(
       ...check(hasEmail, (has) => sql.fragment`(email is not null) = ${has === 'true'}`),
     ],
   });
-  if (prospects.data.length === 0 && campaignId !== undefined)
-    await checkCampaign(deps, tenantId, campaignId);
+  if (prospects.next === null && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   if (prospects.next === null && researchId !== undefined)
     await checkParent(deps.db, tenantId, 'research', researchId);
   return prospects;

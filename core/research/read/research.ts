@@ -56,7 +56,7 @@ export async function listResearch(
           checks: [...changed.checks, ...check(kind, (of) => sql.fragment`kind = ${of}`)],
         })
       : await searchPage<Research>(deps.db, tenantId, 'research', shape, search, page, filter);
-  if (research.data.length === 0 && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
+  if (research.next === null && campaignId !== undefined) await checkCampaign(deps, tenantId, campaignId);
   if (research.next === null && companyId !== undefined)
     await checkParent(deps.db, tenantId, 'company', companyId);
   return research;
