@@ -17,9 +17,13 @@ export interface TenantDeletion {
   user: 'kept' | 'deleted' | 'foreign' | 'unknown';
 }
 
+/** How often it is looked whether those who were writing have ended. */
+const lookMs = 50;
+
 /**
- * Deletes all that a tenant has, in bounded transactions, keys first, so that nothing new comes in. Begun again, it
- * goes on where it stopped. A user's row goes only on request, where the table of users is ours, and needs its owner.
+ * Deletes all that a tenant has, in bounded transactions, keys first, so that nothing new comes in. Whoever was let in
+ * before may still be writing: that is waited for, and looked for. Begun again, it goes on where it stopped. A user's
+ * row goes only on request, where the table of users is ours, and needs its owner.
  * @param budgetMs after this long it stops, with `done: false`
  */
 export async function deleteTenant(
@@ -37,21 +41,45 @@ export async function deleteTenant(
   const unfinished = (): TenantDeletion => ({ done: false, campaigns, user: 'kept' });
 
   if (!(await repeat(() => rowsOf(sql.fragment`api_keys`, tenantId)))) return unfinished();
-  if (!(await repeat(() => markCampaigns(tenantId)))) return unfinished();
-  const { removed, left } = await removeDeleted(db, { tenantId, budgetMs: until - Date.now() });
-  campaigns = removed;
-  if (left > 0) return unfinished();
-  for (const table of tables) if (!(await repeat(() => rowsOf(table, tenantId)))) return unfinished();
-  if (!(await repeat(() => idempotencyKeys(tenantId)))) return unfinished();
-  if (!(await repeat(() => archiveChunks(tenantId), archiveChunksPerChunk))) return unfinished();
-  if (!(await repeat(() => rowsOf(sql.fragment`archived_campaigns`, tenantId)))) return unfinished();
-  for (const table of few) await db.query(allRowsOf(table, tenantId));
-  // Takes along what campaigns and batches that are gone have left.
-  await fold(db, { budgetMs: until - Date.now() });
-  await foldBatchCounts(db, { budgetMs: until - Date.now() });
-  // Last, for all of the above is written down there.
-  if (!(await repeat(() => changes(tenantId)))) return unfinished();
+  const letIn = await writersBefore(db);
+  const empty = async (): Promise<boolean> => {
+    if (!(await repeat(() => markCampaigns(tenantId)))) return false;
+    const { removed, left } = await removeDeleted(db, { tenantId, budgetMs: until - Date.now() });
+    campaigns += removed;
+    if (left > 0) return false;
+    for (const table of tables) if (!(await repeat(() => rowsOf(table, tenantId)))) return false;
+    if (!(await repeat(() => idempotencyKeys(tenantId)))) return false;
+    if (!(await repeat(() => archiveChunks(tenantId), archiveChunksPerChunk))) return false;
+    if (!(await repeat(() => rowsOf(sql.fragment`archived_campaigns`, tenantId)))) return false;
+    for (const table of few) await db.query(allRowsOf(table, tenantId));
+    // Takes along what campaigns and batches that are gone have left.
+    await fold(db, { budgetMs: until - Date.now() });
+    await foldBatchCounts(db, { budgetMs: until - Date.now() });
+    // Last, for all of the above is written down there.
+    return repeat(() => changes(tenantId));
+  };
+  if (!(await empty())) return unfinished();
+  while (!(await haveEnded(db, letIn))) {
+    if (Date.now() + lookMs > until) return unfinished();
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+  if (!(await empty())) return unfinished();
   return { done: true, campaigns, user: includeUser ? await deleteUser(db, tenantId) : 'kept' };
+}
+
+/** @returns the first transaction that none of those who are writing now is in */
+async function writersBefore(db: Db): Promise<string> {
+  const [here] = await db.query<{ xid: string }>(sql('tenants.writers')`
+    select pg_snapshot_xmax(pg_current_snapshot())::text as xid`);
+  if (!here) throw new Error('the database did not say where it is');
+  return here.xid;
+}
+
+/** In any database of the cluster, as with the change feed: transactions are numbered over all. */
+async function haveEnded(db: Db, xid: string): Promise<boolean> {
+  const [here] = await db.query<{ ended: boolean }>(sql('tenants.writers_ended')`
+    select pg_snapshot_xmin(pg_current_snapshot()) >= ${xid}::xid8 as ended`);
+  return here?.ended ?? false;
 }
 
 const tables = [

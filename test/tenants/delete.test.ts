@@ -66,6 +66,17 @@ test('out of time, it says so; begun again, it goes on to the end', async () => 
   expect(await rowsOf(going.tenantId)).toEqual({});
 });
 
+test('nothing is left only once those who were let in before have ended, and what they wrote is gone too', async () => {
+  const request = { budgetMs: 300 };
+  await db.asApi.forTenant(going.tenantId).transaction(async (late) => {
+    await aCampaign(late, going.tenantId, { name: 'Late' });
+    expect(await deleteTenant(db.asWorker, going.tenantId, request)).toMatchObject({ done: false });
+  });
+  const deleted = await deleteTenant(db.asWorker, going.tenantId, { budgetMs: 10_000 });
+  expect(deleted).toMatchObject({ done: true, campaigns: 1 });
+  expect(await rowsOf(going.tenantId)).toEqual({});
+});
+
 test('more campaigns than one round takes', async () => {
   for (let n = 0; n < 250; n++) await aCampaign(db, going.tenantId);
   const deleted = await deleteTenant(db.asWorker, going.tenantId, { budgetMs: 20_000 });
