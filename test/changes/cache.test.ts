@@ -1,3 +1,4 @@
+import { reconcile } from '../../core/campaigns/counts/reconcile.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -111,6 +112,17 @@ test('a tag of another tenant, another URL or other scopes never stands', async 
   expect((await get(`/v1/campaigns/${campaignId}`, etag)).status).toBe(200);
   expect((await get(list, etag, reader)).status).toBe(200);
   expect((await get(list, etag)).status).toBe(304);
+});
+
+test('a count that was repaired is shown to whoever holds a copy', async () => {
+  await db.query(sql('t')`insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
+    values (${client.tenantId}, ${campaignId}, 7, 0)`);
+  const path = `/v1/campaigns/${campaignId}`;
+  const etag = await settled(path);
+  const wrong = (await get(path)).body.companiesCount;
+  await reconcile(db.asWorker, { campaignIds: [campaignId], repair: true, budgetMs: 5_000 });
+  const again = await get(path, etag);
+  expect([again.status, again.body.companiesCount]).toEqual([200, wrong - 7]);
 });
 
 test.each([

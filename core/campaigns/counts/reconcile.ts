@@ -34,7 +34,7 @@ export interface Proof {
 /**
  * Counts the rows of campaigns and compares that with what is shown, both in one snapshot. A repair appends what is
  * missing, as a trigger would: an error stays the same whatever is written meanwhile, so the repair is right at any
- * later moment and waits for nobody.
+ * later moment. It raises the campaign's version, which tells whoever holds a copy, and waits for that row alone.
  *
  * COUNT(*) is one scan of an index, about 10 million rows a second once they are vacuumed. It is not done in chunks:
  * each would have its own snapshot, and one snapshot over many chunks is no shorter than one statement. So time alone
@@ -107,12 +107,18 @@ async function count(
           values ('companies', shown_companies, companies), ('contacts', shown_contacts, contacts)
         ) each (entity, shown, actual)
         where shown <> actual`);
+      if (repair && rows.length > 0) await noteRepair(tx, id);
       return [...rows, ...batches];
     });
   } catch (error) {
     if ((error as { code?: unknown }).code === queryCanceled) return null;
     throw error;
   }
+}
+
+async function noteRepair(tx: Db, id: string): Promise<void> {
+  await tx.query(sql('counts.repaired')`
+    update campaigns set version = version + 1, updated_at = now() where id = ${id}`);
 }
 
 function countBatches(tx: Db, campaignId: string, { repair }: { repair: boolean }): Promise<Discrepancy[]> {
