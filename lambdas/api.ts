@@ -13,5 +13,11 @@ const answer = once(() =>
 
 /** Function URL → the HTTP API. */
 export function handler(event: LambdaEvent, context: Context): Promise<APIGatewayProxyResult> {
-  return answer()(event, context as never) as Promise<APIGatewayProxyResult>;
+  return answer()(withoutIdleBody(event), context as never) as Promise<APIGatewayProxyResult>;
+}
+
+/** A body says nothing in a GET, and the framework would answer in its own way to a request that has both. */
+function withoutIdleBody(event: LambdaEvent): LambdaEvent {
+  const { http } = event.requestContext as { http?: { method?: string } };
+  return http?.method === 'GET' || http?.method === 'HEAD' ? { ...event, body: null } : event;
 }

@@ -6,14 +6,15 @@ import { sql } from '../db/sql.ts';
 interface Tag {
   epoch: string;
   xmin: string;
-  /** Of whose answer to what it is. */
-  subject: string;
+  /** As it was given. */
+  text: string;
 }
 
 const tagPattern = /^(?:W\/)?"([0-9a-f]{1,16}-[0-9A-F]{8})\.(\d{1,19})\.([\w-]{22})"$/;
 
 /**
- * Says, in one statement, whether an answer with this tag still stands, and which tag an answer read from now on gets.
+ * Says, in one statement, whether an answer with this tag still stands, and which tag the answer has: the one that stands, or
+ * the one that an answer read from now on gets.
  * A tag names the oldest transaction that still ran when its answer was read: everything that the answer did not see
  * has that number or a higher one, a slow writer that began long before included. So the answer stands while the tenant
  * has no change of such a transaction.
@@ -37,13 +38,14 @@ export async function validate(
         and not aim.changed_since(${tenantId}, ${tag?.xmin ?? '0'}::xid8) else false end as stands`);
   if (!here) throw new Error('the database did not say where it is');
   const stands = here.stands && tag?.epoch === here.epoch && BigInt(tag.xmin) <= BigInt(here.xmin);
-  return { stands, tag: `W/"${here.epoch}.${here.xmin}.${digest}"` };
+  return { stands, tag: stands ? tag.text : `W/"${here.epoch}.${here.xmin}.${digest}"` };
 }
 
 function parse(given: string | undefined, subject: string): Tag | undefined {
   for (const each of given?.split(',') ?? []) {
-    const [, epoch, xmin, of] = tagPattern.exec(each.trim()) ?? [];
-    if (epoch && xmin && of === subject) return { epoch, xmin, subject };
+    const text = each.trim();
+    const [, epoch, xmin, of] = tagPattern.exec(text) ?? [];
+    if (epoch && xmin && of === subject) return { epoch, xmin, text };
   }
   return undefined;
 }

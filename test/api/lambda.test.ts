@@ -70,6 +70,14 @@ test('the handler answers function URL events, plain and base64, with the reques
   });
 });
 
+test('a body says nothing in a GET', async () => {
+  const { handler } = await import('../../lambdas/api.ts');
+  const event = anEvent('GET', '/v1/me', { text: '{"a":1}', isBase64Encoded: false });
+  const answer = await handler(event as never, { awsRequestId: 'lambda-2' } as Context);
+  expect([answer.statusCode, answer.headers?.['x-request-id']]).toEqual([200, 'lambda-2']);
+  expect(JSON.parse(answer.body)).toMatchObject({ tenantId });
+});
+
 describe('the JSON of an answer is at most what Lambda passes on', () => {
   const limitBytes = 6_291_556;
   async function call(method: string, url: string, body?: unknown) {

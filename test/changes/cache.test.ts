@@ -114,6 +114,12 @@ test('a tag of another tenant, another URL or other scopes never stands', async 
   expect((await get(list, etag)).status).toBe(304);
 });
 
+test('of several tags the one that stands is the answer’s', async () => {
+  const etag = await settled(list);
+  const reply = await get(list, `"of a proxy", ${etag}`);
+  expect([reply.status, reply.headers.get('etag')]).toEqual([304, etag]);
+});
+
 test('a count that was repaired is shown to whoever holds a copy', async () => {
   await db.query(sql('t')`insert into campaign_count_deltas (user_id, campaign_id, companies, contacts)
     values (${client.tenantId}, ${campaignId}, 7, 0)`);
