@@ -26,7 +26,7 @@ export const CompanyRow = z
     domain: text({ max: 2000 }).nullable().optional().meta({
       description: 'As people write it: a host, a URL, with or without www. The key within the campaign.',
     }),
-    attributes: Attributes.nullable().optional(),
+    attributes: Attributes.optional(),
   })
   .meta({ id: 'CompanyRow', example: { name: 'Ångström AB', domain: 'https://www.Angstrom.example/about' } });
 export type CompanyRow = z.infer<typeof CompanyRow>;

@@ -43,7 +43,7 @@ export const ContactRow = z
     title: text({ max: 500 }).nullable().optional(),
     phone: text({ max: 100 }).nullable().optional(),
     linkedin: text({ max: 500 }).nullable().optional(),
-    attributes: Attributes.nullable().optional(),
+    attributes: Attributes.optional(),
   })
   .refine((row) => row.companyId == null || row.companyDomain == null, {
     path: ['companyDomain'],

@@ -35,4 +35,8 @@ export const UpdatedSince = z.iso
     message: 'write it with at most 9 digits of a second and an offset of at most 14:59',
   })
   .optional()
-  .meta({ format: 'date-time', description: 'Only rows changed at this time or later.' });
+  .meta({
+    format: 'date-time',
+    description:
+      'Only rows changed at this time or later. To miss none, follow `/v1/changes`: some are committed late.',
+  });

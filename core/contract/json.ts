@@ -74,9 +74,19 @@ export function jsonProblem(root: unknown): JsonProblem | undefined {
   return undefined;
 }
 
-/** What users add to a row: any JSON object that Postgres can keep. */
+const isObject = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/**
+ * What users add to a row: any JSON object that Postgres can keep, or null, which clears it. Not a record of zod's, which
+ * drops `__proto__`.
+ */
 export const Attributes = z
-  .record(z.string(), z.unknown())
+  .custom<Record<string, unknown>>(isObject, {
+    error: 'expected an object',
+    params: { code: 'wrong_type' },
+    abort: true,
+  })
   .superRefine((value, context) => {
     const problem = jsonProblem(value);
     if (!problem) return;
@@ -87,4 +97,11 @@ export const Attributes = z
       params: { code: problem.code },
     });
   })
-  .meta({ description: 'Any JSON object up to 64 KiB and 100 levels.', example: { segment: 'smb' } });
+  .meta({
+    type: ['object', 'null'],
+    additionalProperties: {},
+    description:
+      'Any JSON object up to 64 KiB and 100 levels. Numbers are doubles: give ids of more than 15 digits as text.',
+    example: { segment: 'smb' },
+  })
+  .nullable();

@@ -16,7 +16,10 @@ export function sortField<const Sort extends string>(sorts: readonly [Sort, ...S
   return z
     .enum(sorts)
     .default(sorts[0] as never)
-    .meta({ description: 'What rows are ordered by; equal ones by id.' });
+    .meta({
+      description:
+        'What rows are ordered by; equal ones by id. By `updated`, a row that changes during a walk may be missed.',
+    });
 }
 
 /** `fields=id,email`: which fields of a row to answer, the id always among them. */

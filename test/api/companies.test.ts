@@ -56,6 +56,21 @@ test('an absent field is kept, attributes are replaced, and only a change raises
   expect(company.createdAt).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/);
 });
 
+test('attributes are kept under every name there is, and are an object', async () => {
+  const reply = await client.post(
+    '/v1/companies/bulk',
+    `{"campaignId":"${campaignId}","rows":[
+      {"name":"A","attributes":{"__proto__":{"a":1},"constructor":2}},{"name":"B","attributes":[1]},{"name":"C","attributes":null}]}`,
+  );
+  expect(reply.body.results).toMatchObject([
+    { status: 'created' },
+    { status: 'rejected', errors: [{ path: 'rows[1].attributes', code: 'wrong_type' }] },
+    { status: 'created' },
+  ]);
+  const response = await client.get(`/v1/companies/${reply.body.results[0].id}`);
+  expect(JSON.stringify(response.body.attributes)).toBe('{"__proto__":{"a":1},"constructor":2}');
+});
+
 test('a double within the request is reported with the row it repeats', async () => {
   const { body } = await bulk([{ domain: 'twice.example' }, { domain: 'http://www.twice.example' }]);
   expect(body.results[1]).toMatchObject({
