@@ -1,6 +1,11 @@
 import { SendMessageBatchCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import type { OutgoingMessage, Queue, ResearchMessage } from '../core/research/queue.ts';
 
+const asText = (attributes: Record<string, string>) =>
+  Object.fromEntries(
+    Object.entries(attributes).map(([name, StringValue]) => [name, { DataType: 'String', StringValue }]),
+  );
+
 const messagesPerCall = 10;
 const tries = 3;
 
@@ -17,6 +22,7 @@ export function sqsQueue<Body = ResearchMessage>(client: SQSClient, queueUrl: st
             MessageBody: JSON.stringify(message.body),
             DelaySeconds: message.delaySeconds,
             MessageGroupId: message.groupId,
+            ...(message.attributes && { MessageAttributes: asText(message.attributes) }),
           })),
         }),
       );

@@ -3,21 +3,25 @@ import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { closeBatches } from './batches.ts';
-import { type Log, parseMessage } from './queue.ts';
+import { microseconds } from './feed.ts';
+import { type Log, parseMessage, type Stamps } from './queue.ts';
 
 export interface DeadMessage {
   messageId: string;
   body: string;
   receiveCount: number;
+  /** Of its jobs, when it was sent; a message of an earlier release has none. */
+  stamps?: Stamps | undefined;
 }
 
 /** After this many attempts that ended without an outcome a job is given up. */
 export const maxCrashes = 5;
 
 /**
- * Takes messages off the dead-letter queue: jobs that are still on the conveyor go back to the backlog with a backoff
- * and run alone next, or fail once they crashed too often; what cannot be read is kept raw. Committed before the
- * message is deleted, and a repeat finds its jobs off the conveyor and its letter kept already.
+ * Takes messages off the dead-letter queue: jobs that are still on the conveyor under that very message go back to the
+ * backlog with a backoff and run alone next, or fail once they crashed too often, unless nobody ever tried them. Those
+ * that the sweep has taken back, or fed anew, are none of its business any more. What cannot be read is kept raw.
+ * Committed before the message is deleted, and a repeat finds its jobs off the conveyor and its letter kept already.
  */
 export async function takeDeadLetters(
   deps: { db: Db; deliveries: DeliveryQueue; log: Log },
@@ -25,15 +29,16 @@ export async function takeDeadLetters(
   messages: DeadMessage[],
 ): Promise<void> {
   const { db, log } = deps;
-  const jobIds: string[] = [];
+  const stuck: Stuck[] = [];
   const unreadable: (DeadMessage & { reason: string })[] = [];
   for (const message of messages) {
     const parsed = parseMessage(message.body);
-    if (parsed.ok) jobIds.push(...parsed.message.jobIds);
-    else unreadable.push({ ...message, reason: parsed.reason });
+    const { stamps } = message;
+    if (parsed.ok && stamps) stuck.push(...parsed.message.jobIds.map((id) => ({ id, ...stamps })));
+    else if (!parsed.ok) unreadable.push({ ...message, reason: parsed.reason });
   }
   if (unreadable.length > 0) await keep(db, queue, unreadable);
-  const moved = jobIds.length > 0 ? await giveBack(db, [...new Set(jobIds)]) : [];
+  const moved = stuck.length > 0 ? await giveBack(db, stuck) : [];
   await closeBatches(
     deps,
     moved.filter((job) => job.status === 'failed').map((job) => job.batch_id),
@@ -67,22 +72,31 @@ export async function keep(
     on conflict (queue, message_id) do nothing`);
 }
 
-function giveBack(db: Db, jobIds: string[]): Promise<{ batch_id: string; status: string }[]> {
+/** A job as its message left it. */
+type Stuck = { id: string } & Stamps;
+
+function giveBack(db: Db, stuck: Stuck[]): Promise<{ batch_id: string; status: string }[]> {
   return db.query(sql('dead_letters.give_back')`
-    with stuck as (
-      select id, crash_count + 1 >= ${maxCrashes} as hopeless, fed_until from research_jobs
-      where id = any(${jobIds}::uuid[]) and status = 'queued'
-      order by id for update
+    with letter as (
+      select id, first, last from jsonb_to_recordset(${JSON.stringify(stuck)}::jsonb) as l (
+        id uuid, first bigint, last bigint)
+    ), stuck as (
+      select j.id, crash_count + 1 >= ${maxCrashes} and attempt_id is not null as hopeless, ${microseconds} as stamp
+      from research_jobs j
+      where j.id = any(${stuck.map(({ id }) => id)}::uuid[]) and status = 'queued'
+      order by j.id for update
     )
     update research_jobs j
     set status = case when hopeless then 'failed' else 'queued' end,
       crash_count = j.crash_count + 1,
       error_code = 'crashed',
       error_message = 'the attempts to run this job ended without an outcome',
-      run_at = now() + make_interval(secs => random() * least(3600, 2 * 2 ^ j.crash_count)),
+      run_at = now() + make_interval(secs => random() * least(3600, 2 * 2 ^ least(12, j.crash_count))),
       fed_until = null,
       finished_at = case when hopeless then now() end,
       updated_at = now()
-    from stuck where j.id = stuck.id and stuck.fed_until is not null
+    from stuck
+    where j.id = stuck.id
+      and exists (select from letter l where l.id = stuck.id and stuck.stamp between l.first and l.last)
     returning j.batch_id, j.status`);
 }

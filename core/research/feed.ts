@@ -2,7 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { freePermits, heldUntil } from './permits.ts';
-import type { OutgoingMessage, ResearchQueue } from './queue.ts';
+import {
+  type OutgoingMessage,
+  type ResearchQueue,
+  type Stamps,
+  stampsAttribute,
+  writeStamps,
+} from './queue.ts';
 import { suspectsAtOnce } from './suspects.ts';
 
 const idsPerMessage = 100;
@@ -15,12 +21,16 @@ const jobsPerRound = windowPerTenant;
 const idsPerOutboxRow = 1_000;
 const firstId = '00000000-0000-0000-0000-000000000000';
 
+/** The stamp of job `j` as a number. */
+export const microseconds = sql.fragment`(extract(epoch from j.fed_until) * 1000000)::bigint`;
+
 interface PickedJob {
   id: string;
   user_id: string;
   provider_id: string;
   delay_seconds: number;
   crash_count: number;
+  stamp: number;
 }
 
 export interface Fed {
@@ -236,7 +246,7 @@ function pick(db: Db, feedId: string, providerIds: string[], jobsEach: number): 
       set fed_until = picked.due_at + interval '15 minutes'
       from picked
       where j.id = picked.id
-      returning j.id, j.user_id, j.provider_id, j.crash_count,
+      returning j.id, j.user_id, j.provider_id, j.crash_count, ${microseconds} as stamp,
         least(${maxDelaySeconds}, greatest(0, ceil(extract(epoch from picked.due_at - now()))))::int as delay_seconds`);
   });
 }
@@ -259,12 +269,18 @@ function toMessages(jobs: PickedJob[]): OutgoingMessage[] {
       if (!first) continue;
       messages.push({
         body: { v: 1, jobIds: part.map((job) => job.id) },
+        attributes: { [stampsAttribute]: writeStamps(stampsOf(part)) },
         delaySeconds: first.delay_seconds,
         groupId: first.user_id,
       });
     }
   }
   return messages;
+}
+
+function stampsOf(jobs: PickedJob[]): Stamps {
+  const stamps = jobs.map((job) => job.stamp);
+  return { first: Math.min(...stamps), last: Math.max(...stamps) };
 }
 
 /** One message of each tenant, then the second of each: a queue that keeps its order serves them in turn. */

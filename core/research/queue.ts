@@ -7,8 +7,27 @@ export const ResearchMessage = z.strictObject({
 });
 export type ResearchMessage = z.infer<typeof ResearchMessage>;
 
+/** When the stamps of a message's jobs end, the first and the last, in µs since 1970: this is how they are told apart. */
+export interface Stamps {
+  first: number;
+  last: number;
+}
+
+/** The attribute of a message that holds its stamps: beside the body, where code that does not know it passes over it. */
+export const stampsAttribute = 'stamps';
+
+export const writeStamps = ({ first, last }: Stamps): string => `${first}-${last}`;
+
+/** @returns undefined for a message without stamps, or with what are none */
+export function readStamps(text: string | undefined): Stamps | undefined {
+  const [, first, last] = /^(\d{1,15}|[1-8]\d{15})-(\d{1,15}|[1-8]\d{15})$/.exec(text ?? '') ?? [];
+  return first === undefined ? undefined : { first: Number(first), last: Number(last) };
+}
+
 export interface OutgoingMessage<Body = ResearchMessage> {
   body: Body;
+  /** Goes beside the body. */
+  attributes?: Record<string, string>;
   /** 0 to 900 seconds. */
   delaySeconds: number;
   /** The tenant, for fair queues. */

@@ -1,7 +1,7 @@
 import { connect } from '../../core/db/connect.ts';
 import { guardedAgent } from '../../core/http/guard.ts';
 import { applyResults, findAsk } from '../../core/research/callback.ts';
-import { takeDeadLetters } from '../../core/research/dead-letters.ts';
+import { type DeadMessage, takeDeadLetters } from '../../core/research/dead-letters.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { enqueue, kickOff } from '../../core/research/enqueue.ts';
 import { sweep } from '../../core/research/sweep.ts';
@@ -10,7 +10,8 @@ import { failingDb, failingHttp, failingQueue } from './failpoints.ts';
 /** One step of the engine in a process of its own, which is killed at its `dieAt`-th failpoint. */
 export type Step =
   | { does: 'enqueue'; campaignId: string; provider: string }
-  | { does: 'dispatch' | 'deadLetter'; jobIds: string[] }
+  | { does: 'dispatch'; jobIds: string[] }
+  | { does: 'deadLetter'; letters: DeadMessage[] }
   | { does: 'callback'; askId: string; results: unknown[] }
   | { does: 'sweep' };
 export interface Errand {
@@ -69,8 +70,7 @@ switch (step.does) {
     await dispatch(deps, step.jobIds, plenty);
     break;
   case 'deadLetter': {
-    const body = JSON.stringify({ v: 1, jobIds: step.jobIds });
-    await takeDeadLetters(deps, 'research', [{ messageId: crypto.randomUUID(), body, receiveCount: 6 }]);
+    await takeDeadLetters(deps, 'research', step.letters);
     break;
   }
   case 'callback': {

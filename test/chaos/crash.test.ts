@@ -5,7 +5,7 @@ import { applyResults, findAsk } from '../../core/research/callback.ts';
 import { takeDeadLetters } from '../../core/research/dead-letters.ts';
 import { enqueue, kickOff } from '../../core/research/enqueue.ts';
 import { sweep } from '../../core/research/sweep.ts';
-import { aConveyor } from '../support/conveyor.ts';
+import { aConveyor, deadLetter } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
 import { type AskBody, completeAll, fakeProvider } from '../support/provider.ts';
@@ -64,6 +64,7 @@ async function aScenario(db: TestDatabase, batchSize: number) {
       const { batchId } = await enqueue(bound, tenantId, campaignId, request);
       await kickOff({ ...conveyor.deps, db: bound }, batchId ?? '');
     },
+    takeDead: () => conveyor.sent.splice(0).map((message) => deadLetter(message)),
     take: () => conveyor.sent.splice(0).flatMap((message) => message.body.jobIds),
     run: (step: Step, dieAt?: number) =>
       runChild({
@@ -209,14 +210,11 @@ const plans: Record<string, Plan> = {
   'dead letters': {
     async prepare(scenario) {
       await scenario.start();
-      return { does: 'deadLetter', jobIds: scenario.take() };
+      return { does: 'deadLetter', letters: scenario.takeDead() };
     },
     async repeat({ conveyor }, step) {
       if (step.does !== 'deadLetter') return;
-      const body = JSON.stringify({ v: 1, jobIds: step.jobIds });
-      await takeDeadLetters(conveyor.deps, 'research', [
-        { messageId: crypto.randomUUID(), body, receiveCount: 6 },
-      ]);
+      await takeDeadLetters(conveyor.deps, 'research', step.letters);
     },
     mustPass: ['before dead_letters.give_back', 'after dead_letters.give_back'],
   },

@@ -4,6 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { GetQueueAttributesCommand, SendMessageBatchCommand, SendMessageCommand } from '@aws-sdk/client-sqs';
+import type { SQSRecord } from 'aws-lambda';
+import { readStamps, stampsAttribute } from '../../core/research/queue.ts';
+import { sqsQueue } from '../../lambdas/sqs.ts';
 import { type Environments, environments } from '../../local/stack/environments.ts';
 import { serveFunctionUrl } from '../../local/stack/http.ts';
 import { until } from '../../local/stack/processes.ts';
@@ -191,6 +194,26 @@ test('a message that fails maxReceiveCount times ends on the dead-letter queue',
   expect(await until(async () => (await messagesOn(deadLetters)) === 1, 20_000)).toBe(true);
   expect(await messagesOn(queue)).toBe(0);
   expect(seen('a')).toBe(2);
+});
+
+test('what goes beside a body is still there when it comes off the dead-letter queue', async () => {
+  const { queue, deadLetters } = await aQueue({ maxReceiveCount: 1 });
+  const { invoke } = aFunction(`exports.handler = async () => { throw new Error('poison'); };`);
+  await sqsQueue<string>(client, queue.url).send([
+    { body: 'a', attributes: { [stampsAttribute]: '1-2' }, delaySeconds: 0, groupId: 'g' },
+    { body: 'b', delaySeconds: 0, groupId: 'g' },
+  ]);
+  poll(queue, invoke);
+
+  const dead: SQSRecord[] = [];
+  poll(deadLetters, async ({ Records }) => dead.push(...(Records as SQSRecord[])));
+  expect(await until(async () => dead.length === 2, 20_000)).toBe(true);
+  const stampsOf = (body: string) =>
+    readStamps(
+      dead.find((each) => each.body === JSON.stringify(body))?.messageAttributes[stampsAttribute]
+        ?.stringValue,
+    );
+  expect([stampsOf('a'), stampsOf('b')]).toEqual([{ first: 1, last: 2 }, undefined]);
 });
 
 test.each([

@@ -4,9 +4,10 @@ import { claim } from '../../core/research/claim.ts';
 import { takeDeadLetters } from '../../core/research/dead-letters.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { feed } from '../../core/research/feed.ts';
+import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { settle } from '../../core/research/settle.ts';
 import { sweep } from '../../core/research/sweep.ts';
-import { aConveyor, countOf, jobsOf } from '../support/conveyor.ts';
+import { aConveyor, countOf, deadLetter, jobsOf } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aProvider, aTenant, aWorld } from '../support/factories.ts';
 import { type AskBody, completeAll, type Reply } from '../support/provider.ts';
@@ -376,11 +377,8 @@ test('a batch past its deadline ends, and so does each of its jobs', async () =>
 
 test('a dead letter gives its jobs back, and what cannot be read is kept raw, once', async () => {
   const run = await aRun(completeAll, { companies: 2 });
-  const [message] = run.conveyor.sent.splice(0);
-  const letters = [
-    { messageId: 'm1', body: JSON.stringify(message?.body), receiveCount: 6 },
-    { messageId: 'm2', body: 'not json \u0000', receiveCount: 6 },
-  ];
+  const [message] = run.conveyor.sent.splice(0) as [OutgoingMessage];
+  const letters = [deadLetter(message, 'm1'), { messageId: 'm2', body: 'not json \u0000', receiveCount: 6 }];
   await takeDeadLetters(run.conveyor.deps, 'research', letters);
   await takeDeadLetters(run.conveyor.deps, 'research', letters);
   expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'queued', crash_count: 1, fed: false }));

@@ -2,7 +2,9 @@ import { sql } from '../../core/db/sql.ts';
 import { applyResults, findAsk } from '../../core/research/callback.ts';
 import { takeDeadLetters } from '../../core/research/dead-letters.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
+import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { sweep } from '../../core/research/sweep.ts';
+import { deadLetter } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { type AskBody, completeAll, type Reply } from '../support/provider.ts';
 import { type Respond, type RunOptions, startRun } from '../support/run.ts';
@@ -93,21 +95,67 @@ test('suspects for whom there is no time leave the conveyor unclaimed, due as be
   await run.close();
 });
 
-test('dead letters send their jobs in smaller messages, down to one, and give up what never gets anywhere', async () => {
-  const run = await aRun(completeAll, { companies: 2 });
+/** Five messages one after the other that nobody could process. */
+async function dieFiveTimes(run: Awaited<ReturnType<typeof aRun>>) {
   for (let visit = 1; visit <= 5; visit++) {
-    const letters = run.conveyor.sent.splice(0).map((message, n) => ({
-      messageId: `v${visit}-${n}`,
-      body: JSON.stringify(message.body),
-      receiveCount: 6,
-    }));
+    const letters = run.conveyor.sent.splice(0).map((message) => deadLetter(message));
     expect(letters).toHaveLength(visit < 4 ? 1 : 2);
     await takeDeadLetters(run.conveyor.deps, 'research', letters);
     await run.unpause();
     await sweep(run.conveyor.deps, plenty);
   }
+}
+
+test('dead letters send their jobs in smaller messages, down to one, and give up what never gets anywhere', async () => {
+  const run = await aRun(() => ({ status: 500 }), { companies: 2, maxRetries: 3 });
+  await run.deliver();
+  await run.unpause();
+  await sweep(run.conveyor.deps, plenty);
+  await dieFiveTimes(run);
   expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'failed', error_code: 'crashed' }));
   expect(await run.batch()).toMatchObject({ status: 'completed' });
+  await run.close();
+});
+
+test('dead letters give up no job that nobody ever tried', async () => {
+  const run = await aRun(completeAll, { companies: 2 });
+  await dieFiveTimes(run);
+  expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'queued', crash_count: 5, fed: true }));
+  await run.conveyor.drain();
+  expect((await run.jobs()).map((job) => job.status)).toEqual(['completed', 'completed']);
+  await run.close();
+});
+
+test('a dead letter touches no job that is on the conveyor under a newer message', async () => {
+  const run = await aRun(completeAll, { companies: 3 });
+  const [old] = run.conveyor.sent.splice(0) as [OutgoingMessage];
+  await db.query(sql('test.lost')`
+    update research_jobs set fed_until = now() - interval '1 s' where batch_id = ${run.batchId}`);
+  await sweep(run.conveyor.deps, plenty);
+  const [newer] = run.conveyor.sent as [OutgoingMessage];
+  expect(newer.body).toEqual(old.body);
+  await takeDeadLetters(run.conveyor.deps, 'research', [deadLetter(old)]);
+  expect(await run.jobs()).toMatchObject(Array(3).fill({ crash_count: 0, fed: true }));
+  await takeDeadLetters(run.conveyor.deps, 'research', [deadLetter(old), deadLetter(newer)]);
+  expect(await run.jobs()).toMatchObject(Array(3).fill({ crash_count: 1, fed: false }));
+  await run.close();
+});
+
+test('a dead letter without stamps, of an earlier release, leaves its jobs to the sweep', async () => {
+  const run = await aRun(completeAll, { companies: 2 });
+  const [message] = run.conveyor.sent.splice(0) as [OutgoingMessage];
+  const { stamps: _, ...old } = deadLetter(message);
+  await takeDeadLetters(run.conveyor.deps, 'research', [old]);
+  expect(await run.jobs()).toMatchObject(Array(2).fill({ crash_count: 0, fed: true }));
+  await run.close();
+});
+
+test('jobs that a rate spreads over a second are all found by the stamps of their message', async () => {
+  const run = await aRun(completeAll, { companies: 40, ratePerSecond: 10 });
+  const messages = run.conveyor.sent.splice(0);
+  expect(messages.map((message) => message.body.jobIds.length)).toEqual([1, 10, 10, 10, 9]);
+  for (const message of messages) await takeDeadLetters(run.conveyor.deps, 'research', [deadLetter(message)]);
+  expect(await run.jobs()).toMatchObject(Array(40).fill({ crash_count: 1, fed: false }));
   await run.close();
 });
 

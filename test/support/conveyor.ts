@@ -2,9 +2,10 @@ import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import type { DeliveryMessage } from '../../core/deliveries/queue.ts';
 import { guardedAgent } from '../../core/http/guard.ts';
+import type { DeadMessage } from '../../core/research/dead-letters.ts';
 import { dispatch } from '../../core/research/dispatch.ts';
 import { type EnqueueRequest, enqueue, kickOff } from '../../core/research/enqueue.ts';
-import type { OutgoingMessage } from '../../core/research/queue.ts';
+import { type OutgoingMessage, readStamps, stampsAttribute } from '../../core/research/queue.ts';
 import type { TestDatabase } from './database.ts';
 
 /** The engine, as its own role, with a queue in memory that a test can look into, lose and repeat messages of. */
@@ -73,6 +74,17 @@ export function aConveyor(db: TestDatabase) {
     close: () => http.destroy(),
   };
 }
+
+/** The message as it comes off the dead-letter queue. */
+export const deadLetter = (
+  message: OutgoingMessage,
+  messageId: string = crypto.randomUUID(),
+): DeadMessage => ({
+  messageId,
+  body: JSON.stringify(message.body),
+  receiveCount: 6,
+  stamps: readStamps(message.attributes?.[stampsAttribute]),
+});
 
 export interface JobRow {
   id: string;

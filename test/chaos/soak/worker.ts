@@ -3,7 +3,7 @@ import { connect } from '../../../core/db/connect.ts';
 import { guardedAgent } from '../../../core/http/guard.ts';
 import { takeDeadLetters } from '../../../core/research/dead-letters.ts';
 import { dispatch } from '../../../core/research/dispatch.ts';
-import { parseMessage } from '../../../core/research/queue.ts';
+import { parseMessage, readStamps, stampsAttribute } from '../../../core/research/queue.ts';
 import { sweep } from '../../../core/research/sweep.ts';
 import { sqsQueue } from '../../../lambdas/sqs.ts';
 import { onOrphaned } from '../../../local/stack/orphan.ts';
@@ -45,6 +45,7 @@ interface Message {
   messageId: string;
   body: string;
   attributes: { ApproximateReceiveCount?: string };
+  messageAttributes: Record<string, { stringValue?: string }>;
 }
 /** Bodies that come a second time, with some later event. */
 const again: string[] = [];
@@ -88,10 +89,11 @@ if (config.does === 'sweep') {
       takeDeadLetters(
         deps,
         'research',
-        (event.Records as Message[]).map(({ messageId, body, attributes }) => ({
+        (event.Records as Message[]).map(({ messageId, body, attributes, messageAttributes }) => ({
           messageId,
           body,
           receiveCount: Number(attributes.ApproximateReceiveCount ?? 1),
+          stamps: readStamps(messageAttributes[stampsAttribute]?.stringValue),
         })),
       ),
     onFailure: () => undefined,

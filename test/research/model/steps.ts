@@ -104,10 +104,17 @@ export async function take(model: Model, { does, jobs: mask, ask, outcome }: Ste
     }
     case 'deadLetter': {
       const body = JSON.stringify({ v: 1, jobIds: ids });
-      await takeDeadLetters(deps, 'research', [{ messageId: crypto.randomUUID(), body, receiveCount: 6 }]);
+      // Of the message that its jobs are under, or of an older one.
+      const isOld = ask % 2 === 1;
+      const stamps = isOld ? { first: 1, last: 2 } : { first: 1, last: Number.MAX_SAFE_INTEGER };
+      await takeDeadLetters(deps, 'research', [
+        { messageId: crypto.randomUUID(), body, receiveCount: 6, stamps },
+      ]);
+      if (isOld) return;
       for (const job of picked.filter(({ status, fed }) => status === 'queued' && fed)) {
         job.crashes++;
-        Object.assign(job, { status: job.crashes >= maxCrashes ? 'failed' : 'queued', fed: false });
+        const hopeless = job.crashes >= maxCrashes && job.attempt !== null;
+        Object.assign(job, { status: hopeless ? 'failed' : 'queued', fed: false });
       }
       return;
     }
