@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { excerpt } from '../contract/text.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
@@ -51,6 +52,8 @@ export async function takeDeadLetters(
   });
 }
 
+const maxReasonLength = 500;
+
 /** Keeps messages that cannot be read, as bytes, once each. */
 export async function keep(
   db: Db,
@@ -61,13 +64,17 @@ export async function keep(
     insert into dead_letters (queue, message_id, body, fingerprint, error_code, reason, receive_count)
     select ${queue}, message_id, decode(body, 'base64'), fingerprint, 'unreadable_message', reason, receive_count
     from jsonb_to_recordset(${JSON.stringify(
-      messages.map((message) => ({
-        message_id: message.messageId,
-        body: Buffer.from(message.body, 'utf8').toString('base64'),
-        fingerprint: createHash('sha256').update(`${queue} ${message.reason}`).digest('hex').slice(0, 16),
-        reason: message.reason,
-        receive_count: message.receiveCount,
-      })),
+      messages.map((message) => {
+        // It may name a key of the message, whatever that is called.
+        const reason = excerpt(message.reason, maxReasonLength);
+        return {
+          message_id: message.messageId,
+          body: Buffer.from(message.body, 'utf8').toString('base64'),
+          fingerprint: createHash('sha256').update(`${queue} ${reason}`).digest('hex').slice(0, 16),
+          reason,
+          receive_count: message.receiveCount,
+        };
+      }),
     )}::jsonb) as letter (message_id text, body text, fingerprint text, reason text, receive_count int)
     on conflict (queue, message_id) do nothing`);
 }

@@ -389,6 +389,26 @@ test('a dead letter gives its jobs back, and what cannot be read is kept raw, on
   await run.close();
 });
 
+test.each([
+  ['a NUL', '\\u0000'],
+  ['half a surrogate pair', '\\ud800'],
+])('a dead letter with a key that holds %s is kept, and keeps no other from its turn', async (_, key) => {
+  const run = await aRun(completeAll, { companies: 2 });
+  const [message] = run.conveyor.sent.splice(0) as [OutgoingMessage];
+  const body = `{"v":1,"jobIds":["018f0000-0000-7000-8000-000000000001"],"${key}":1}`;
+  const messageId = crypto.randomUUID();
+  await takeDeadLetters(run.conveyor.deps, 'research', [
+    { messageId, body, receiveCount: 6 },
+    deadLetter(message),
+  ]);
+  const kept = await db.query(
+    sql('test.letters')`select body, reason from dead_letters where message_id = ${messageId}`,
+  );
+  expect(kept).toEqual([{ body: Buffer.from(body), reason: expect.stringContaining('\ufffd') }]);
+  expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'queued', crash_count: 1 }));
+  await run.close();
+});
+
 test('a provider without any job is no trouble for the feed', async () => {
   const tenantId = await aTenant(db);
   const provider = await aProvider(db, tenantId, { name: 'idle' });
