@@ -13,6 +13,7 @@ const Environment = z.object({
   CLAIM_LEASE_SECONDS: z.coerce.number().int().positive().default(120),
   DISPATCH_CONCURRENCY: z.coerce.number().int().positive().default(50),
   ARCHIVE_FUNCTION: z.string().min(1).default('archive'),
+  QUERY_TIMEOUT_MS: z.coerce.number().int().positive().default(25_000),
   SLOW_STATEMENT_MS: z.coerce.number().int().positive().default(1000),
 });
 
@@ -29,6 +30,8 @@ export interface Config {
   dispatchConcurrency: number;
   /** The name of the function that archives. */
   archiveFunction: string;
+  /** Statements without answer for as long as this are given up; below the life of the function. */
+  queryTimeoutMs: number;
   /** Statements that take as long as this are logged. */
   slowStatementMs: number;
 }
@@ -55,6 +58,7 @@ export function config(env: NodeJS.ProcessEnv = process.env): Config {
     claimLeaseSeconds: e.CLAIM_LEASE_SECONDS,
     dispatchConcurrency: e.DISPATCH_CONCURRENCY,
     archiveFunction: e.ARCHIVE_FUNCTION,
+    queryTimeoutMs: e.QUERY_TIMEOUT_MS,
     slowStatementMs: e.SLOW_STATEMENT_MS,
   };
 }

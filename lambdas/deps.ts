@@ -29,7 +29,10 @@ export const deps = once(() => {
   // A local queue names itself by a host that not every machine resolves; the endpoint is known either way.
   const sqs = new SQSClient({ useQueueUrlAsEndpoint: false, requestHandler });
   return {
-    db: connect(settings.databaseUrl, { slow: { slowMs: settings.slowStatementMs, log: log.warn } }),
+    db: connect(settings.databaseUrl, {
+      statementTimeoutMs: settings.queryTimeoutMs,
+      slow: { slowMs: settings.slowStatementMs, log: log.warn },
+    }),
     queue: sqsQueue(sqs, settings.researchQueueUrl),
     deliveries: sqsQueue<DeliveryMessage>(sqs, settings.deliveryQueueUrl),
     http: guardedAgent({

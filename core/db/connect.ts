@@ -24,6 +24,7 @@ export interface Connection extends TenantDb {
 export interface ConnectOptions {
   /** Connections of this pool; one by default, as a Lambda serves one request at a time. */
   max?: number;
+  /** After this a statement without answer is given up, and its connection with it; a minute by default. */
   statementTimeoutMs?: number;
   slow?: SlowStatements;
 }
@@ -38,18 +39,31 @@ export class DatabaseUnavailable extends AimError {
   }
 }
 
-const connectionTroubleCodes = new Set(['ECONNREFUSED', 'ECONNRESET', 'ENOTFOUND', 'EPIPE', 'ETIMEDOUT']);
+const connectionTroubleCodes = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+]);
 
-/** Classes 08 (connection), 53 (resources), 57P0x (shutdown) and socket errors mean: the database, not the statement. */
+/**
+ * Classes 08 (connection), 53 (resources), 57P0x (shutdown) and socket errors mean: the database, not the statement. So
+ * does 25006, for nothing of ours is read-only: it was the primary, and another one is now; and a statement that got no
+ * answer in time, as when packets are dropped.
+ */
 function translate(cause: unknown): unknown {
   const code = (cause as { code?: unknown } | null)?.code;
   // Raised by the guard of archived campaigns, whose message names the campaign.
   if (code === 'AIM02') return new Conflict('campaign_archived', (cause as Error).message, { cause });
   const isTrouble =
     typeof code === 'string'
-      ? connectionTroubleCodes.has(code) || /^(08|53|57P0)/.test(code)
+      ? connectionTroubleCodes.has(code) || /^(08|25006|53|57P0)/.test(code)
       : cause instanceof Error &&
-        /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
+        /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
           cause.message,
         );
   if (cause instanceof pg.DatabaseError) withoutValues(cause);
@@ -121,18 +135,23 @@ export function connect(databaseUrl: string, options: ConnectOptions = {}): Conn
     }
   }
 
+  /** Whatever is not the server's refusal leaves the connection in a state that nobody knows. */
+  async function watched(loan: Loan, send: () => Promise<pg.QueryResult>): Promise<pg.QueryResult> {
+    try {
+      return await send();
+    } catch (error) {
+      if (!isRefusal(error)) loan.broken = true;
+      throw error;
+    }
+  }
+
   async function run<Row>(
     loan: Loan,
     statement: Statement,
     send: () => Promise<pg.QueryResult>,
   ): Promise<Row[]> {
-    try {
-      const result = await timed(statement, slow, send);
-      return result.rows as Row[];
-    } catch (error) {
-      if (!isRefusal(error)) loan.broken = true;
-      throw error;
-    }
+    const result = await watched(loan, () => timed(statement, slow, send));
+    return result.rows as Row[];
   }
 
   function inTransaction<Result>(begin: string, work: (db: Db) => Promise<Result>): Promise<Result> {
@@ -148,10 +167,12 @@ export function connect(databaseUrl: string, options: ConnectOptions = {}): Conn
         transaction: (nested) => nested(db),
       };
       try {
-        await client.query(begin);
+        await watched(loan, () => client.query(begin));
         const result = await work(db);
         open = false;
-        const { command } = await timed({ statement: 'commit' }, slow, () => client.query('commit'));
+        const { command } = await watched(loan, () =>
+          timed({ statement: 'commit' }, slow, () => client.query('commit')),
+        );
         if (command !== 'COMMIT')
           throw new Error('the transaction was rolled back: a statement in it had failed');
         return result;

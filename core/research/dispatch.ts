@@ -1,5 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { Db } from '../db/connect.ts';
+import { untilReachable } from '../db/reachable.ts';
 import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { askProvider } from './ask.ts';
@@ -43,7 +44,7 @@ const settleMarginMs = 5_000;
 export async function dispatch(deps: DispatchDeps, jobIds: string[], invocation: Invocation) {
   const startedAt = deps.clock();
   const ids = [...new Set(jobIds)];
-  const suspects = await findSuspects(deps.db, ids);
+  const suspects = await whenReachable(() => findSuspects(deps.db, ids), invocation);
   const providerIds = new Set(suspects.map((job) => job.provider_id));
   const settled: Settled[] = [];
   let asks = 0;
@@ -81,7 +82,9 @@ async function run(
   jobIds: string[],
   { remainingMs }: Invocation,
 ): Promise<{ asks: Ask[]; settled: Settled[] }> {
-  const asks = await claim(deps.db, jobIds, { leaseSeconds: deps.claimLeaseSeconds });
+  const asks = await whenReachable(() => claim(deps.db, jobIds, { leaseSeconds: deps.claimLeaseSeconds }), {
+    remainingMs,
+  });
   if (asks.length === 0) return { asks, settled: [] };
   const health = watch(deps);
   const settling = settler(deps, {
@@ -104,6 +107,14 @@ async function run(
     settling.add(outcomesOf(ask, answer));
   });
   return { asks, settled: await settling.finish() };
+}
+
+/**
+ * Waits for the database as long as it is worth claiming: an event that fails keeps its jobs from everybody until its
+ * message comes back. What was claimed by a commit whose answer got lost comes back when its short lease ends.
+ */
+function whenReachable<Result>(work: () => Promise<Result>, { remainingMs }: Invocation): Promise<Result> {
+  return untilReachable(work, () => remainingMs() - 2 * settleMarginMs);
 }
 
 function released(ask: Ask): Outcome[] {

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { DatabaseUnavailable, type Db } from '../db/connect.ts';
+import type { Db } from '../db/connect.ts';
+import { untilReachable } from '../db/reachable.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { closeBatches } from './batches.ts';
 import type { Log } from './queue.ts';
@@ -10,7 +10,6 @@ const gatherMs = 25;
 const writeEveryMs = 500;
 /** Below this, what could not be written is given up: the jobs come back when their lease ends. */
 const lastTryMs = 3_000;
-const maxWaitMs = 4_000;
 
 interface Options {
   remainingMs: () => number;
@@ -42,7 +41,10 @@ export function settler(
       const outcomes = waiting;
       waiting = [];
       if (outcomes.length === 0) return;
-      const moved = await untilReachable(() => settle(deps.db, outcomes), remainingMs);
+      const moved = await untilReachable(
+        () => settle(deps.db, outcomes),
+        () => remainingMs() - lastTryMs,
+      );
       settled.push(...moved);
       await afterWrite?.(moved);
     });
@@ -70,18 +72,4 @@ export function settler(
       return settled;
     },
   };
-}
-
-async function untilReachable<Result>(
-  work: () => Promise<Result>,
-  remainingMs: () => number,
-): Promise<Result> {
-  for (let waitMs = 100; ; waitMs = Math.min(maxWaitMs, waitMs * 2)) {
-    try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof DatabaseUnavailable) || remainingMs() < lastTryMs + waitMs) throw error;
-      await sleep(waitMs);
-    }
-  }
 }

@@ -1,8 +1,8 @@
-import { type AddressInfo, createConnection, createServer } from 'node:net';
 import { type Connection, connect, DatabaseUnavailable, type Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aTenant } from '../support/factories.ts';
+import { aRelay } from '../support/relay.ts';
 
 let db: TestDatabase;
 let single: Connection;
@@ -143,9 +143,11 @@ test('a transaction that has ended takes no more statements', async () => {
 test('a statement beyond its time ends its connection, and the next gets a good one', async () => {
   const hasty = connect(db.url, { max: 1, statementTimeoutMs: 300 });
   const sleep = sql('test.sleep')`select pg_sleep(30)`;
-  await expect(hasty.forTenant(one).query(sleep)).rejects.toThrow('timeout');
+  await expect(hasty.forTenant(one).query(sleep)).rejects.toBeInstanceOf(DatabaseUnavailable);
   expect(await whoIs(hasty)).toBeNull();
-  await expect(hasty.forTenant(one).transaction((tx) => tx.query(sleep))).rejects.toThrow('timeout');
+  await expect(hasty.forTenant(one).transaction((tx) => tx.query(sleep))).rejects.toBeInstanceOf(
+    DatabaseUnavailable,
+  );
   expect(await whoIs(hasty.forTenant(other))).toBe(other);
   await hasty.close();
 });
@@ -179,6 +181,38 @@ async function cutSoon(cut: (name: string) => Promise<unknown[]>): Promise<void>
   await cut('to-be-cut');
 }
 
+test('a database that falls silent is unavailable, whatever was asked last, and a new connection may reach it', async () => {
+  const relay = await aRelay(new URL(db.url));
+  const far = connect(relay.url, { max: 1, statementTimeoutMs: 300 });
+  const bound = far.forTenant(one);
+  const then = async (work: () => Promise<unknown>) => {
+    relay.goSilent();
+    await work();
+  };
+  for (const work of [
+    () => then(() => whoIs(far)),
+    () => then(() => whoIs(bound)),
+    () => then(() => far.transaction(whoIs)),
+    () => bound.transaction((tx) => then(() => whoIs(tx))),
+    () => bound.transaction(() => then(async () => undefined)),
+  ]) {
+    await whoIs(far);
+    await expect(work()).rejects.toBeInstanceOf(DatabaseUnavailable);
+    expect(await whoIs(bound)).toBe(one);
+  }
+  await far.close();
+  await relay.close();
+});
+
+test('a database that only reads, as one that was the primary, is unavailable, and its connection is not kept', async () => {
+  const demoted = connect(db.url, { max: 1 });
+  await demoted.query(sql('test.demote')`set default_transaction_read_only = on`);
+  const write = sql('test.write')`insert into campaigns (user_id, name) values (${one}, 'Written')`;
+  await expect(demoted.query(write)).rejects.toBeInstanceOf(DatabaseUnavailable);
+  await demoted.query(write);
+  await demoted.close();
+});
+
 test('two statements in one are refused, even without parameters', async () => {
   const both = sql('test.both')`commit; select 1`;
   await expect(single.forTenant(one).query(both)).rejects.toMatchObject({ code: '42601' });
@@ -199,31 +233,3 @@ test('a bound statement is one round trip', async () => {
   await far.close();
   await relay.close();
 });
-
-/** Stands between, and counts how often the client speaks after the server has. */
-async function aRelay(target: URL) {
-  let turns = 0;
-  const server = createServer((near) => {
-    const far = createConnection(Number(target.port), target.hostname);
-    let last = 'server';
-    near.on('data', (data) => {
-      if (last === 'server') turns++;
-      last = 'client';
-      far.write(data);
-    });
-    far.on('data', (data) => {
-      last = 'server';
-      near.write(data);
-    });
-    near.on('close', () => far.destroy()).on('error', () => far.destroy());
-    far.on('close', () => near.destroy()).on('error', () => near.destroy());
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = new URL(target);
-  url.port = String((server.address() as AddressInfo).port);
-  return {
-    url: url.href,
-    turns: () => turns,
-    close: () => new Promise((resolve) => server.close(resolve)),
-  };
-}

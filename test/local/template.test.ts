@@ -95,6 +95,14 @@ test('a claim outlives the function that made it', () => {
   );
 });
 
+test('a function outlives its statements, so that it can say that the database is away', () => {
+  const { functions, environment } = readTemplate();
+  for (const { environment: own, timeoutSeconds } of functions) {
+    const { QUERY_TIMEOUT_MS } = { ...environment, ...own };
+    expect(Number(QUERY_TIMEOUT_MS) + 4_000).toBeLessThanOrEqual(timeoutSeconds * 1_000);
+  }
+});
+
 test.each([
   ['visibility below six timeouts', 'VisibilityTimeout: 720', 'VisibilityTimeout: 700', '6 × the timeout'],
   ['a big batch without a window', 'batchSize: 10', 'batchSize: 100', 'needs a maximumBatchingWindow'],
