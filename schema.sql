@@ -733,6 +733,7 @@ create table research_batches (
   constraint research_batches_pkey PRIMARY KEY (id)
 );
 CREATE INDEX research_batches_campaign_page ON public.research_batches USING btree (campaign_id, created_at, id);
+CREATE INDEX research_batches_cancelled ON public.research_batches USING btree (finished_at, id) WHERE (status = 'cancelled'::text);
 CREATE INDEX research_batches_open ON public.research_batches USING btree (deadline, id) WHERE (status = 'open'::text);
 CREATE INDEX research_batches_provider ON public.research_batches USING btree (provider_id);
 CREATE INDEX research_batches_resume_by ON public.research_batches USING btree (resume_by, id) WHERE ((resume_state = 'waiting'::text) AND (resume_by IS NOT NULL));

@@ -5,6 +5,8 @@ import { endBatches, expand, hasNoOpenJob } from './batches.ts';
 
 const rowsPerChunk = 1_000;
 const expandMs = 2_000;
+/** So far back batches that were cancelled are looked at; those of all times would be more every day. */
+const cancelledDays = 7;
 const weekMs = 7 * 24 * 60 * 60 * 1000;
 const firstId = '00000000-0000-0000-0000-000000000000';
 const lastId = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
@@ -29,6 +31,32 @@ export async function failOverdue(db: Db): Promise<number> {
       fed_until = null, lease_until = null, accepted_at = null, finished_at = now(), updated_at = now()
     from overdue where j.id = overdue.id
     returning j.batch_id`);
+  return rows.length;
+}
+
+/**
+ * Cancels a chunk of open jobs of batches that were cancelled lately: whoever cancels ends the batches first, and may
+ * have died, or run out of time, before their jobs.
+ */
+export async function cancelLeft(db: Db): Promise<number> {
+  const rows = await db.query(sql('sweep.cancelled')`
+    with left_open as (
+      select j.id
+      from (
+        select id from research_batches
+        where status = 'cancelled' and finished_at > now() - make_interval(days => ${cancelledDays})
+        order by finished_at, id offset 0
+      ) b
+      cross join lateral (
+        select id from research_jobs where batch_id = b.id and status in ('queued', 'processing')
+        order by status, company_id limit ${rowsPerChunk} for update skip locked
+      ) j
+      limit ${rowsPerChunk}
+    )
+    update research_jobs j set status = 'cancelled', finished_at = now(), updated_at = now(), lease_until = null,
+      accepted_at = null, fed_until = null, error_code = null, error_message = null
+    from left_open where j.id = left_open.id
+    returning j.id`);
   return rows.length;
 }
 

@@ -10,14 +10,14 @@ import { backfillSearch } from '../search/backfill.ts';
 import { foldBatchCounts } from './counts.ts';
 import { feedAll } from './feed.ts';
 import { expireLeases, unfeedLost, unfeedUnsent } from './leases.ts';
-import { endMissed, expandUnfinished, failOverdue, sealOverdue } from './overdue.ts';
+import { cancelLeft, endMissed, expandUnfinished, failOverdue, sealOverdue } from './overdue.ts';
 import type { Log, ResearchQueue } from './queue.ts';
 
 const rowsPerChunk = 1_000;
 
 /**
- * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, goes on with unfinished
- * batches, ends those past their deadline or whose end was missed, resumes who waits for them, feeds, forgets old idempotency keys, removes what
+ * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, cancels what cancelled batches
+ * have left open, goes on with unfinished batches, ends those past their deadline or whose end was missed, resumes who waits for them, feeds, forgets old idempotency keys, removes what
  * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors.
  * Every step works in chunks that commit on their own and skip locked rows, so two sweeps at once do no harm, and no
  * step keeps the others from their turn: not one that fails, nor one that has more to do than there is time for.
@@ -58,6 +58,7 @@ export async function sweep(
   const expired = await step('leases', () => repeat(() => expireLeases(db)));
   const lost = await step('unfeed', () => repeat(() => unfeedLost(db)));
   const unsent = await step('unsent', () => repeat(() => unfeedUnsent(db), { whole: 1 }));
+  const cancelled = await step('cancelled', () => repeat(() => cancelLeft(db)));
   const overdue = await step('overdue', () => repeat(() => failOverdue(db)));
   await step('seal', () => sealOverdue(db));
   const expanded = await step('expand', () => expandUnfinished(db, slice(10_000)));
@@ -75,6 +76,7 @@ export async function sweep(
     expired,
     lost,
     unsent,
+    cancelled,
     overdue,
     expanded,
     ended,

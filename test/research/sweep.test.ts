@@ -1,12 +1,14 @@
-import { sql } from '../../core/db/sql.ts';
+import { startArchive } from '../../core/archive/start.ts';
+import { type Statement, sql } from '../../core/db/sql.ts';
 import { claim } from '../../core/research/claim.ts';
 import { feed } from '../../core/research/feed.ts';
 import { expireLeases } from '../../core/research/leases.ts';
-import { endMissed, expandUnfinished, failOverdue } from '../../core/research/overdue.ts';
+import { cancelLeft, endMissed, expandUnfinished, failOverdue } from '../../core/research/overdue.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { sweep } from '../../core/research/sweep.ts';
 import { aConveyor, countOf, jobsOf } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { Died, dying } from '../support/dying.ts';
 import { aCampaign, aWorld, someCompanies } from '../support/factories.ts';
 
 let db: TestDatabase;
@@ -208,4 +210,50 @@ test('a huge batch past its deadline leaves time for everybody else', async () =
     await countOf(db, sql('test.ended')`select count(*) from research_jobs where status = 'failed'`),
   ).toBe(1_000);
   await Promise.all([late.close(), other.conveyor.close()]);
+});
+
+test('jobs that a cancelled batch has left open are cancelled, and not asked about', async () => {
+  const { tenantId, campaignId, provider } = await aWorld(db, { companies: 2_200 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  // Dies between the batches and their jobs.
+  const started = startArchive(dying(db, db, 2).db, tenantId, campaignId, { cancelOpenJobs: true });
+  await expect(started).rejects.toThrow(Died);
+  await db.query(sql('test.away')`
+    update research_providers set paused_until = now() + interval '30 days' where id = ${provider.id}`);
+  expect(await cancelLeft(db.asWorker)).toBe(1_000);
+  await sweep(conveyor.deps, plenty);
+  const left = sql(
+    'test.left',
+  )`select count(*) from research_jobs where batch_id = ${batchId} and status <> 'cancelled'`;
+  expect(await countOf(db, left)).toBe(0);
+  await db.query(sql('test.back')`update research_providers set paused_until = null`);
+  conveyor.sent.length = 0;
+  await feed(conveyor.deps, { providerIds: [provider.id] });
+  expect(conveyor.sent).toEqual([]);
+  await conveyor.close();
+});
+
+test('what cancelled batches have left is looked for by index, in those of the last week', async () => {
+  const { tenantId, campaignId, provider } = await aWorld(db, { companies: 1 });
+  await db.query(sql('test.many')`
+    insert into research_batches (user_id, campaign_id, provider_id, kind, status, finished_at)
+    select ${tenantId}, ${campaignId}, ${provider.id}, 'company', 'cancelled', now() - n * interval '1 hour'
+    from generate_series(1, 20000) n`);
+  await db.query(sql('test.analyze')`analyze research_batches`);
+  const plans: string[] = [];
+  await cancelLeft({
+    ...db.asWorker,
+    async query<Row>(statement: Statement) {
+      const text = `explain (analyze, format json) ${statement.text}`;
+      plans.push(JSON.stringify(await db.asWorker.query({ ...statement, text })));
+      return [] as Row[];
+    },
+  });
+  expect(plans).toHaveLength(1);
+  expect(plans[0]).toContain('research_batches_cancelled');
+  expect(plans[0]).not.toMatch(/Seq Scan[^{}]*"Relation Name":"research_batches"/);
+  // A week has 168 hours.
+  const looked = /"Index Name":"research_batches_cancelled".*?"Actual Rows":(\d+)/.exec(plans[0] ?? '');
+  expect(Number(looked?.[1])).toBeLessThan(170);
 });
