@@ -2,9 +2,9 @@ import type { Archive } from '../contract/archives.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import { Conflict, NotFound } from '../errors.ts';
+import { cancelOpen } from './cancel.ts';
 import type { Progress } from './progress.ts';
 
-const jobsPerChunk = 1_000;
 /** A batch that grows while its jobs are cancelled is given up after so many rounds. */
 const rounds = 5;
 
@@ -16,20 +16,31 @@ export interface Started {
 /**
  * Marks a campaign as archived; from then on nothing is written below it, and `runArchive` moves its rows. Begun again,
  * it answers the same. The archive has the campaign's id.
+ * @param db outside of a transaction where jobs are cancelled: sets of them commit on their own
  * @param reason which policy wants it; none: somebody asks for it
- * @param cancelOpenJobs ends what is open instead of refusing, in sets that commit on their own
- * @throws NotFound, and Conflict: `open_jobs` with the count, `resumes_due` while executions that waited are resumed
+ * @param cancelOpenJobs ends what is open instead of refusing
+ * @param remainingMs how long jobs may be cancelled
+ * @param commit runs the mark in a transaction, with what else belongs to it; called again when jobs came in between
+ * @throws NotFound; Conflict `open_jobs` with the count, `resumes_due` while executions that waited are resumed;
+ *   Cancelling when the time is up
  */
-export async function startArchive(
+export async function startArchive<Result = Started>(
   db: Db,
   tenantId: string,
   campaignId: string,
-  { cancelOpenJobs, reason }: { cancelOpenJobs: boolean; reason?: Progress['reason'] },
-): Promise<Started> {
+  {
+    cancelOpenJobs,
+    reason,
+    remainingMs = () => Number.POSITIVE_INFINITY,
+  }: { cancelOpenJobs: boolean; reason?: Progress['reason']; remainingMs?: () => number },
+  commit: (begin: (tx: Db) => Promise<Started>) => Promise<Result> = (begin) =>
+    db.transaction(begin) as Promise<Result>,
+): Promise<Result> {
+  const begin = (tx: Db) => mark(tx, tenantId, campaignId, reason);
   for (let round = 1; ; round++) {
-    if (cancelOpenJobs) await cancelAll(db, tenantId, campaignId);
+    if (cancelOpenJobs) await cancelOpen(db, tenantId, campaignId, { remainingMs });
     try {
-      return await db.transaction((tx) => mark(tx, tenantId, campaignId, reason));
+      return await commit(begin);
     } catch (error) {
       // Some came between the two: the campaign is not held while jobs are cancelled, for whoever settles one waits.
       const isOpen = error instanceof Conflict && error.code === 'open_jobs';
@@ -86,45 +97,4 @@ async function checkOpen(tx: Db, campaignId: string): Promise<void> {
     'open_jobs',
     `campaign ${campaignId} has ${open.jobs} open jobs in ${open.batches} open batches; wait for them, or cancel them`,
   );
-}
-
-/** First the batches, so that they grow no more, then their jobs. A late result of a cancelled job changes nothing. */
-async function cancelAll(db: Db, tenantId: string, campaignId: string): Promise<void> {
-  const [campaign] = await db.query(sql('archive.exists')`
-    select id from campaigns where id = ${campaignId} and user_id = ${tenantId} and deleted_at is null`);
-  if (!campaign) throw new NotFound('campaign', campaignId);
-  for (let chunk = jobsPerChunk; chunk === jobsPerChunk; ) {
-    const cancelled = await db.query(sql('archive.cancel_batches')`
-      update research_batches set status = 'cancelled', finished_at = now(), updated_at = now(),
-        resume_state = case resume_state when 'waiting' then 'due' else resume_state end,
-        resume_at = case resume_state when 'waiting' then now() else resume_at end,
-        resume_feed_at = case resume_state when 'waiting' then now() else resume_feed_at end
-      where id in (
-        select id from research_batches where campaign_id = ${campaignId} and user_id = ${tenantId} and status = 'open'
-        order by id limit ${jobsPerChunk} for update
-      ) returning id`);
-    chunk = cancelled.length;
-  }
-  for (let chunk = jobsPerChunk; chunk === jobsPerChunk; ) {
-    const cancelled = await db.query(sql('archive.cancel_jobs')`
-      with open as (
-        -- Batch by batch, each through the index that has its open jobs together: no chunk sorts all that are left.
-        select j.id
-        from (
-          select id from research_batches where campaign_id = ${campaignId} and user_id = ${tenantId} offset 0
-        ) b
-        cross join lateral (
-          select id from research_jobs
-          where batch_id = b.id and status in ('queued', 'processing') order by status, company_id limit ${jobsPerChunk}
-        ) j
-        limit ${jobsPerChunk}
-      ), held as (
-        select id from research_jobs where id in (select id from open) and status in ('queued', 'processing')
-        order by id for update
-      )
-      update research_jobs j set status = 'cancelled', finished_at = now(), updated_at = now(), lease_until = null,
-        accepted_at = null, fed_until = null, error_code = null, error_message = null
-      from held where j.id = held.id returning j.id`);
-    chunk = cancelled.length;
-  }
 }

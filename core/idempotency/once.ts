@@ -17,6 +17,21 @@ export interface Repeatable {
   body: string;
 }
 
+const hashOf = ({ method, path, body }: Repeatable) =>
+  createHash('sha256').update(`${method} ${path}\n${body}`).digest();
+
+/**
+ * What a repeat gets without waiting for anybody: undefined while no request with the key has ended.
+ * @throws Conflict `idempotency_key_reused`
+ */
+export async function answered<Status extends number, Body>(
+  { db }: { db: Db },
+  tenantId: string,
+  request: Repeatable,
+): Promise<Answer<Status, Body> | undefined> {
+  return (await stored(db, tenantId, request)) as Answer<Status, Body> | undefined;
+}
+
 /**
  * Does work once for an Idempotency-Key: the key, the work and its answer commit together. A repeat, also one that
  * comes while the first still runs, gets the stored answer; work that throws leaves no key behind.
@@ -28,14 +43,15 @@ export function once<Status extends number, Body>(
   request: Repeatable,
   work: (tx: Db) => Promise<Answer<Status, Body>>,
 ): Promise<Answer<Status, Body> & { repeated: boolean }> {
-  const hash = createHash('sha256').update(`${request.method} ${request.path}\n${request.body}`).digest();
   return db.transaction(async (tx) => {
     // Waits here while another transaction holds the same key.
     const taken = await tx.query(sql('idempotency.take')`
-      insert into idempotency_keys (user_id, key, request_hash) values (${tenantId}, ${request.key}, ${hash})
+      insert into idempotency_keys (user_id, key, request_hash) values (${tenantId}, ${request.key}, ${hashOf(request)})
       on conflict (user_id, key) do nothing returning key`);
     if (taken.length === 0) {
-      const answer = await stored(tx, tenantId, request.key, hash);
+      const answer = await stored(tx, tenantId, request);
+      if (!answer)
+        throw new Conflict('conflict', 'the Idempotency-Key was just forgotten; send the request again');
       return { ...(answer as Answer<Status, Body>), repeated: true };
     }
 
@@ -49,13 +65,13 @@ export function once<Status extends number, Body>(
   });
 }
 
-async function stored(tx: Db, tenantId: string, key: string, hash: Buffer): Promise<Answer> {
+async function stored(tx: Db, tenantId: string, request: Repeatable): Promise<Answer | undefined> {
   const [row] = await tx.query<{ request_hash: Buffer; status: number; answer: unknown }>(sql(
     'idempotency.get',
   )`
-    select request_hash, status, answer from idempotency_keys where user_id = ${tenantId} and key = ${key}`);
-  if (!row) throw new Conflict('conflict', 'the Idempotency-Key was just forgotten; send the request again');
-  if (!row.request_hash.equals(hash)) {
+    select request_hash, status, answer from idempotency_keys where user_id = ${tenantId} and key = ${request.key}`);
+  if (!row) return undefined;
+  if (!row.request_hash.equals(hashOf(request))) {
     const message = 'this Idempotency-Key was used for another request; take a new one for each request';
     throw new Conflict('idempotency_key_reused', message);
   }

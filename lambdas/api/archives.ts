@@ -36,10 +36,12 @@ import type { Contact } from '../../core/contract/contacts.ts';
 import { AimError } from '../../core/errors.ts';
 import type { ApiEnv } from './context.ts';
 import {
+  answerOfRepeat,
   answerOnce,
   IdParam,
   json,
   jsonRequest,
+  problem,
   problems,
   Repeat,
   readProblems,
@@ -54,13 +56,22 @@ const tags = ['Archives'];
 const read = { method: 'get' as const, tags, ...reads('read') };
 const write = { tags, ...writes('write') };
 
+/** Well within the function's 29 s (serverless.yml): the rest is for the mark, and for a database that is slow. */
+const cancelMs = 15_000;
+
 const archive = createRoute({
   ...write,
   method: 'post',
   path: '/v1/campaigns/{id}/archive',
   summary: 'Archive a campaign with everything below it',
   request: { params: IdParam, headers: Repeat, body: jsonRequest(ArchiveRequest) },
-  responses: { 202: json(Archive, 'Begun; GET /v1/archives/{id} shows how far it is.'), ...writeProblems },
+  responses: {
+    202: json(Archive, 'Begun; GET /v1/archives/{id} shows how far it is.'),
+    ...writeProblems,
+    503: problem(
+      'Jobs are left to be cancelled (`cancelling`, with how many), or the database cannot be reached: send the same request again.',
+    ),
+  },
 });
 const restore = createRoute({
   ...write,
@@ -191,10 +202,18 @@ export const archives = router()
     const { tenantId } = c.get('caller');
     const { id } = c.req.valid('param');
     const request = c.req.valid('json');
-    const answer = await answerOnce(c, async (db) => {
-      await startArchive(db, tenantId, id, request);
-      return { status: 202 as const, body: await showArchive({ db }, tenantId, id) };
-    });
+    const { db, clock } = c.get('deps');
+    const until = clock() + cancelMs;
+    const options = { ...request, remainingMs: () => until - clock() };
+    // Cancelled jobs commit ahead of the answer: a campaign of very many takes several requests, each a part of them.
+    const answer =
+      (await answerOfRepeat<202, Archive>(c)) ??
+      (await startArchive(db, tenantId, id, options, (mark) =>
+        answerOnce(c, async (tx) => {
+          await tx.transaction(mark);
+          return { status: 202 as const, body: await showArchive({ db: tx }, tenantId, id) };
+        }),
+      ));
     await begin(c, { v: 1, task: 'archive', archiveId: id, tenantId, times: 1 });
     return c.json(answer.body, 202);
   })

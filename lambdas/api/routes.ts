@@ -6,7 +6,7 @@ import { Problem } from '../../core/contract/problem.ts';
 import { Id } from '../../core/contract/text.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { InvalidRequest } from '../../core/errors.ts';
-import { type Answer, once } from '../../core/idempotency/once.ts';
+import { type Answer, answered, once, type Repeatable } from '../../core/idempotency/once.ts';
 import { requireScope } from './auth.ts';
 import { jsonBody, rawBody } from './body.ts';
 import { cached } from './caching.ts';
@@ -95,11 +95,27 @@ export async function answerOnce<Status extends number, Body>(
   c: Context<ApiEnv>,
   work: (db: Db) => Promise<Answer<Status, Body>>,
 ): Promise<Answer<Status, Body>> {
-  const key = c.req.header('idempotency-key');
   const { db } = c.get('deps');
-  if (key === undefined) return work(db);
-  const request = { key, method: c.req.method, path: c.req.path, body: c.get('rawBody') };
+  const request = repeatable(c);
+  if (!request) return work(db);
   const { repeated, ...answer } = await once({ db }, c.get('caller').tenantId, request, work);
   if (repeated) c.header('idempotency-replayed', 'true');
   return answer;
+}
+
+/** For a write that commits some of its work ahead of `answerOnce`: the answer of a repeat, which must not do that anew. */
+export async function answerOfRepeat<Status extends number, Body>(
+  c: Context<ApiEnv>,
+): Promise<Answer<Status, Body> | undefined> {
+  const request = repeatable(c);
+  const answer = request && (await answered<Status, Body>(c.get('deps'), c.get('caller').tenantId, request));
+  if (answer) c.header('idempotency-replayed', 'true');
+  return answer;
+}
+
+function repeatable(c: Context<ApiEnv>): Repeatable | undefined {
+  const key = c.req.header('idempotency-key');
+  return key === undefined
+    ? undefined
+    : { key, method: c.req.method, path: c.req.path, body: c.get('rawBody') };
 }

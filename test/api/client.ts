@@ -49,7 +49,7 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
       },
     },
     log: { info: log, warn: log },
-    clock: Date.now,
+    clock: () => Date.now(),
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     async invokeArchive(task) {
       tasks.push(task);

@@ -3,6 +3,7 @@ import { ArchiveTask } from '../../core/archive/task.ts';
 import { sql } from '../../core/db/sql.ts';
 import { type Api, aClient, anApi, type Client, type Json } from '../api/client.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { aProvider, someCompanies } from '../support/factories.ts';
 import { tracesOf } from './traces.ts';
 
 const t = sql('t');
@@ -148,6 +149,72 @@ test('what asks twice is done once, and told of once', async () => {
     ['restore', 'done', 2],
     ['archive', 'done', 2],
   ]);
+});
+
+describe('cancelling open jobs with an Idempotency-Key', () => {
+  const jobs = (campaign: string) =>
+    db.query(sql('t')`
+      select b.status as batch, j.status as job, count(*) from research_batches b
+      join research_jobs j on j.batch_id = b.id where b.campaign_id = ${campaign} group by 1, 2`);
+  const archive = (campaign: string) =>
+    client.post(
+      `/v1/campaigns/${campaign}/archive`,
+      { cancelOpenJobs: true },
+      { 'idempotency-key': campaign },
+    );
+  async function aDispatch(campaign: string, more: Json = {}): Promise<void> {
+    const request = { provider: 'a-provider', all: true, ...more };
+    expect((await client.post(`/v1/campaigns/${campaign}/research`, request)).status).toBe(202);
+  }
+  async function aCampaign(): Promise<string> {
+    const campaign = await client.campaign();
+    await aProvider(db, client.tenantId);
+    await someCompanies(db, client.tenantId, campaign, 3);
+    return campaign;
+  }
+
+  test('holds though the request is refused until who waits for a batch is resumed', async () => {
+    const campaign = await aCampaign();
+    await aDispatch(campaign, { resumeUrl: 'https://n8n.example/webhook-waiting/1' });
+    expect(await archive(campaign)).toMatchObject({ status: 409, body: { code: 'resumes_due' } });
+    expect(await jobs(campaign)).toEqual([{ batch: 'cancelled', job: 'cancelled', count: 3 }]);
+    // Resumed.
+    await db.query(t`update research_batches set resume_state = 'done', resume_at = null, resume_feed_at = null
+      where resume_state = 'due'`);
+    expect(await archive(campaign)).toMatchObject({ status: 202, body: { state: 'archiving' } });
+  });
+
+  test('is not done again by a repeat, nor by another request under the same key', async () => {
+    const campaign = await aCampaign();
+    const first = await archive(campaign);
+    await work();
+    await client.post(`/v1/campaigns/${campaign}/restore`, {});
+    await work();
+    await aDispatch(campaign);
+    const repeat = await archive(campaign);
+    expect([repeat.status, repeat.body]).toEqual([202, first.body]);
+    expect(repeat.headers.get('idempotency-replayed')).toBe('true');
+    const body = ' {"cancelOpenJobs":true}';
+    const other = await client.post(`/v1/campaigns/${campaign}/archive`, body, {
+      'idempotency-key': campaign,
+    });
+    expect(other).toMatchObject({ status: 409, body: { code: 'idempotency_key_reused' } });
+    expect(await jobs(campaign)).toEqual([{ batch: 'open', job: 'queued', count: 3 }]);
+  });
+
+  test('that takes too long for one request says how much is left, and when to ask again', async () => {
+    const campaign = await aCampaign();
+    await aDispatch(campaign);
+    // Each look at the clock is a minute later.
+    let minutes = 0;
+    jest.spyOn(Date, 'now').mockImplementation(() => minutes++ * 60_000);
+    const reply = await archive(campaign);
+    jest.restoreAllMocks();
+    expect(reply).toMatchObject({ status: 503, body: { code: 'cancelling' } });
+    expect(reply.body.detail).toContain('3 open jobs');
+    expect(reply.headers.get('retry-after')).toBe('5');
+    expect((await archive(campaign)).status).toBe(202);
+  });
 });
 
 test('a campaign is closed and opened again by hand', async () => {

@@ -235,6 +235,29 @@ test('whoever waits for a batch is resumed when it is cancelled for an archive, 
   expect(await ask()).toMatchObject({ state: 'archiving' });
 });
 
+test('what there was no time to cancel is told, stays cancelled as far as it got, and the next request goes on', async () => {
+  const campaignId = await aFullCampaign(db, tenantId, providerId, 2_200);
+  const states = () =>
+    db.query(sql('t')`
+      select status, count(*) from research_jobs where campaign_id = ${campaignId} group by status order by status`);
+  const within = (sets: number) =>
+    startArchive(api(), tenantId, campaignId, { cancelOpenJobs: true, remainingMs: () => sets-- });
+  // One set is of batches.
+  await expect(within(2)).rejects.toMatchObject({
+    code: 'cancelling',
+    status: 503,
+    retryable: true,
+    message: expect.stringContaining('1200 open jobs'),
+  });
+  expect(await states()).toEqual([
+    { status: 'cancelled', count: 1_000 },
+    { status: 'queued', count: 1_200 },
+  ]);
+  expect(await getCampaign({ db: api() }, tenantId, campaignId)).toMatchObject({ archived: false });
+  expect(await within(10)).toMatchObject({ state: 'archiving' });
+  expect(await states()).toEqual([{ status: 'cancelled', count: 2_200 }]);
+});
+
 test('archiving and restoring may be asked for twice, an unfinished archive cannot be restored', async () => {
   const campaignId = await aVariedCampaign(db, tenantId, providerId, 1);
   const ask = () => startArchive(api(), tenantId, campaignId, { cancelOpenJobs: false });
