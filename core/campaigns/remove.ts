@@ -136,12 +136,13 @@ async function removeBatch(tx: Db, campaignId: string, after: BatchPosition): Pr
     await tx.query(sql('removal.seal')`
       update research_batches set sealed_at = coalesce(sealed_at, now()), expanded_at = coalesce(expanded_at, now())
       where id = ${batch.id} and (sealed_at is null or expanded_at is null)`);
-    // Whoever sleeps until its end is woken: the sweep sends the resume.
+    // Whoever sleeps until its end is woken, also who reached his limit and could not be told yet: the sweep sends the
+    // resume. Who is being asked this moment stays with whom asks him.
     await tx.query(sql('removal.resume')`
       update research_batches
-      set status = 'cancelled', finished_at = now(), updated_at = now(),
-        resume_state = 'due', resume_at = now(), resume_feed_at = now()
-      where id = ${batch.id} and resume_state = 'waiting'`);
+      set status = 'cancelled', finished_at = now(), updated_at = now(), resume_state = 'due', resume_at = now(),
+        resume_feed_at = case when resume_lease_id is null then now() else resume_feed_at end
+      where id = ${batch.id} and status = 'open' and resume_state in ('waiting', 'due')`);
   }
   const [last] = await tx.query<{ companyId: string; jobs: number; attempts: number }>(sql('removal.jobs')`
     with chunk as materialized (

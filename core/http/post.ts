@@ -18,15 +18,17 @@ export interface Post {
   body: string;
   /** For the whole exchange, from the name's look-up to the last byte. */
   timeoutMs: number;
-  /** Of the body of a 2xx, as sent and as unpacked; nothing of it is read unless given. */
+  /** Of the body of an answer that `reads`, as sent and as unpacked; nothing of it is read unless given. */
   maxBytes?: number;
+  /** Of which answers the body is read: a 2xx unless told otherwise. */
+  reads?: (status: number) => boolean;
 }
 
 export interface Answered {
   status: number;
   /** Names in lower case. */
   headers: IncomingHttpHeaders;
-  /** The body of a 2xx, if it was to be read: plain, or gzip unpacked, without a byte order mark. */
+  /** The body, if it was to be read: plain, or gzip unpacked, without a byte order mark. */
   text?: string;
   /** Why that body could not be read: BodyTooLarge, BodyUnreadable, TimeoutError, or what the connection failed with. */
   error?: unknown;
@@ -55,8 +57,13 @@ export async function post(http: Dispatcher, request: Post): Promise<Answered> {
 
 type Exchanged = Pick<Answered, 'status' | 'headers' | 'error'> & { bytes?: Buffer };
 
+const isGood = (status: number) => status < 300;
+
 /** By the client's own events, for a stream and a signal for each answer cost more than a short answer does. */
-function exchange(http: Dispatcher, { url, headers, body, timeoutMs, maxBytes }: Post): Promise<Exchanged> {
+function exchange(
+  http: Dispatcher,
+  { url, headers, body, timeoutMs, maxBytes, reads = isGood }: Post,
+): Promise<Exchanged> {
   const { origin, pathname, search } = new URL(url);
   return new Promise((resolve, reject) => {
     let controller: Dispatcher.DispatchController | undefined;
@@ -90,7 +97,7 @@ function exchange(http: Dispatcher, { url, headers, body, timeoutMs, maxBytes }:
         onResponseStart(_, status, answered) {
           if (status < 200) return;
           head = { status, headers: answered };
-          if (maxBytes !== undefined && status < 300) {
+          if (maxBytes !== undefined && reads(status)) {
             kept = gathering();
             left = maxBytes;
             if (Number(answered['content-length'] ?? 0) > maxBytes) cut(new BodyTooLarge(maxBytes));

@@ -10,6 +10,8 @@ export interface ClaimedResume {
   total: number;
   finished_at: string | null;
   url: string;
+  /** Tells one wait from another for the same batch, at each of its tries; null for one without a limit. */
+  wait: number | null;
   /** The fence of the settle. */
   lease_id: string;
   /** This one counted. */
@@ -45,7 +47,7 @@ export function claimResumes(
     from due where b.id = due.id
     returning b.id, b.user_id, b.campaign_id, b.kind, b.status, b.total,
       to_char(b.finished_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as finished_at,
-      b.resume_url as url, b.resume_lease_id as lease_id, b.resume_attempts as attempts,
+      b.resume_url as url, (extract(epoch from b.resume_by) * 1000000)::bigint as wait, b.resume_lease_id as lease_id, b.resume_attempts as attempts,
       b.resume_gone_count as gone_count,
       extract(epoch from now() - least(b.finished_at, b.resume_by))::float8 as age_seconds`);
 }

@@ -7,14 +7,14 @@ const maxDelaySeconds = 3_600;
 /** n8n answers 409 while the execution is not asleep yet, which is soon over, and after it ended, which never is. */
 const soonTries = 24;
 const maxSoonSeconds = 300;
-/** n8n answers 404 once an execution is deleted; a proxy in front of it does while n8n restarts. */
+/** n8n says so once an execution is deleted; where it restores a database it may be there again. */
 const goneTries = 7;
 const firstGoneSeconds = 15;
 
 /**
  * What a reply makes of a resume: 2xx is done; 409 is asked again after 1 s · 2ⁿ, at most 5 minutes, hourly once it
- * went on for two hours; 404 and 410 are given up at the seventh in a row, after 8 minutes at least; everything else is asked
- * again after 2 s · 2ⁿ, at most an hour, for 7 days. Delays are random between half and the whole.
+ * went on for two hours; 410, and the 404 with which n8n says that there is no such execution, are given up at the seventh in
+ * a row, after 8 minutes at least; everything else, any other 404 too, is asked again after 2 s · 2ⁿ, at most an hour, for 7 days. Delays are random between half and the whole.
  */
 export function outcomeOf(resume: ClaimedResume, reply: Reply, random: () => number): SettledResume {
   const head = { id: resume.id, leaseId: resume.lease_id, goneCount: 0, error: null };
@@ -31,12 +31,11 @@ export function outcomeOf(resume: ClaimedResume, reply: Reply, random: () => num
   if (reply.type === 'taken') return { ...head, state: 'done' };
   const { error } = reply;
   if (reply.type === 'refused') return { ...head, state: 'failed', error };
-  const isGone = reply.status === 404 || reply.status === 410;
-  const goneCount = isGone ? resume.gone_count + 1 : 0;
+  const goneCount = reply.gone ? resume.gone_count + 1 : 0;
   if (goneCount >= goneTries || resume.age_seconds > maxAgeSeconds) {
     return { ...head, state: 'failed', goneCount, error };
   }
-  const wholeSeconds = isGone
+  const wholeSeconds = reply.gone
     ? firstGoneSeconds * 2 ** (goneCount - 1)
     : reply.status === 409
       ? soon(resume.attempts)

@@ -6,12 +6,15 @@ import type { ClaimedResume } from './claim.ts';
 
 /** The whole exchange, from the name's look-up on. */
 export const exchangeMs = 10_000;
+/** What n8n says of itself is shorter; anybody's longer answer is not read on. */
+const maxAnswerBytes = 4_096;
 
 /** `error` holds a code and why, and nothing of the URL, the body or the headers. */
 export type Reply =
   | { type: 'taken' }
   | { type: 'unasked' }
-  | { type: 'failed'; status?: number; error: string }
+  /** gone: who waited is not there any more, as far as the answer can be believed. */
+  | { type: 'failed'; status?: number; gone?: boolean; error: string }
   | { type: 'refused'; error: string };
 
 /**
@@ -24,19 +27,25 @@ export async function postResume(
   counts: JobCounts | undefined,
 ): Promise<Reply> {
   try {
-    const { status } = await post(http, {
+    const { status, text = '' } = await post(http, {
       url: resume.url,
       headers: {
         'content-type': 'application/json',
         'user-agent': 'aim-for-leads',
         // The same at each try, so that a receiver can tell a repeat.
-        'webhook-id': resume.id,
+        'webhook-id': idOf(resume),
       },
       body: JSON.stringify(bodyOf(resume, counts)),
       timeoutMs: exchangeMs,
+      maxBytes: maxAnswerBytes,
+      reads: (status) => status < 300 || status === 404,
     });
+    // While it migrates its database n8n answers so whatever it is asked, and drops it.
+    if (status < 300 && text.startsWith('n8n is starting up'))
+      return { type: 'failed', status, error: 'n8n_starting: n8n is starting up; it took nothing' };
     if (status >= 200 && status < 300) return { type: 'taken' };
-    return { type: 'failed', status, error: `http_${status}: ${meaningOf(status)}` };
+    const gone = status === 410 || (status === 404 && isUnknownExecution(text));
+    return { type: 'failed', status, gone, error: `http_${status}: ${meaningOf(status, gone)}` };
   } catch (error) {
     const reading = readFailure(error);
     if (!('errorCode' in reading)) throw error;
@@ -45,9 +54,27 @@ export async function postResume(
   }
 }
 
-function meaningOf(status: number): string {
+/** Of one wait, at each try: who waits for the same batch again, after his limit, is asked under another. */
+function idOf({ id, wait }: ClaimedResume): string {
+  return wait === null ? id : `${id}-${wait}`;
+}
+
+/** n8n's own words. Any other 404 may be a proxy's while n8n is away, or n8n's before it knows its routes. */
+function isUnknownExecution(text: string): boolean {
+  try {
+    const answer: unknown = JSON.parse(text);
+    const message = (answer as { message?: unknown } | null)?.message;
+    return typeof message === 'string' && /^The execution ".*" does not exist/.test(message);
+  } catch {
+    return false;
+  }
+}
+
+function meaningOf(status: number, gone: boolean): string {
   if (status === 409) return 'the execution is not asleep: it is running still, or it has ended';
-  if (status === 404 || status === 410) return 'there is no such execution; it may have been deleted';
+  if (gone) return 'there is no such execution; it may have been deleted';
+  if (status === 404)
+    return 'the URL is not known there right now; n8n, or what is in front of it, may be starting';
   if (status >= 300 && status < 400) return 'redirects are not followed';
   return `the URL answered ${status}`;
 }

@@ -109,14 +109,9 @@ test('a repeat under the same key sends no second resume', async () => {
   expect(api.deliveries).toHaveLength(1);
 });
 
-const due = "resume_state = 'due', resume_at = now(), resume_feed_at = now()";
 test.each([
   ['was woken at the limit', "resume_state = 'done'"],
   ['could not be woken', "resume_state = 'failed', resume_error = 'gone', resume_attempts = 9"],
-  [
-    'is being woken at this moment',
-    `${due}, resume_attempts = 1, resume_lease_id = uuidv7(), resume_lease_until = now() + interval '1 minute'`,
-  ],
 ])('whoever adds to a batch of which somebody %s may wait for its end', async (_, asked) => {
   const { batchId } = (await research({ companyIds: companyIds.slice(0, 1), resumeUrl, final: false })).body;
   const text = `update research_batches set ${asked} where id = $1`;
@@ -130,6 +125,21 @@ test.each([
     lastError: null,
   });
   expect(await stored(batchId)).toMatchObject({ resume_url: again });
+});
+
+const due = "resume_state = 'due', resume_at = now(), resume_feed_at = now()";
+
+test('who is being woken at this moment may wait anew, and nobody else in his place: he may have to be asked again', async () => {
+  const { batchId } = (await research({ companyIds: companyIds.slice(0, 1), resumeUrl, final: false })).body;
+  const text = `update research_batches set ${due}, resume_attempts = 1, resume_lease_id = uuidv7(),
+    resume_lease_until = now() + interval '1 minute' where id = $1`;
+  await db.query({ statement: 't', text, values: [batchId] });
+  const other = await research({ companyIds, batchId, resumeUrl: `${resumeUrl}other`, final: false });
+  expect(other).toMatchObject({ status: 409, body: { code: 'resume_url_mismatch' } });
+  expect(await stored(batchId)).toMatchObject({ resume_url: resumeUrl, resume_state: 'due' });
+  const same = await research({ companyIds, batchId, resumeUrl, resumeWithinSeconds: 3600, final: false });
+  expect(same.status).toBe(202);
+  expect(await stored(batchId)).toMatchObject({ resume_state: 'waiting', in_an_hour: true });
 });
 
 test('a wait that is due and not asked yet stays as it is', async () => {

@@ -8,6 +8,7 @@ import { sweep } from '../../core/research/sweep.ts';
 import { claimResumes } from '../../core/resumes/claim.ts';
 import { deliverResumes } from '../../core/resumes/deliver.ts';
 import { sendDueResumes } from '../../core/resumes/send.ts';
+import { awaitEnd } from '../../core/resumes/set.ts';
 import { settleResumes } from '../../core/resumes/settle.ts';
 import { aConveyor } from '../support/conveyor.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -153,8 +154,13 @@ test('409 is asked again, sooner first: the execution was not asleep yet', async
   expect(await rowOf(batchId)).toMatchObject({ state: 'done', attempts: 4, error: null });
 });
 
-test('404 is believed after several tries over some minutes', async () => {
-  const waiting = await waits(() => 404);
+const unknown = { status: 404, body: '{"code":404,"message":"The execution \\"17\\" does not exist."}' };
+
+test.each([
+  ['the 404 with which n8n says that there is no such execution', unknown],
+  ['410', { status: 410, body: '' }],
+])('%s is believed after several tries over some minutes', async (_, said) => {
+  const waiting = await waits(() => said);
   const { batchId } = await aBatch(waiting.url);
   let seconds = 0;
   let rounds = 0;
@@ -167,8 +173,64 @@ test('404 is believed after several tries over some minutes', async () => {
   expect(await rowOf(batchId)).toMatchObject({
     state: 'failed',
     attempts: 7,
-    error: 'http_404: there is no such execution; it may have been deleted',
+    error: `http_${said.status}: there is no such execution; it may have been deleted`,
   });
+});
+
+test.each([
+  ['a proxy', '404 page not found'],
+  ['n8n before it knows its routes', '<!DOCTYPE html><pre>Cannot POST /webhook-waiting/17</pre>'],
+  [
+    'what answers at length',
+    JSON.stringify({ message: `The execution "17" does not exist. ${'x'.repeat(5_000)}` }),
+  ],
+])(
+  'a 404 of %s is asked again like any other failure, so an hour without n8n loses no resume',
+  async (_, body) => {
+    let away = true;
+    const waiting = await waits(() => (away ? { status: 404, body } : 200));
+    const { batchId } = await aBatch(waiting.url);
+    let seconds = 0;
+    while (seconds < 3_600) {
+      conveyor.deliveries.push({
+        body: { v: 1, type: 'resume', batchIds: [batchId] },
+        delaySeconds: 0,
+        groupId: '',
+      });
+      await deliver({ makeDue: true });
+      seconds += (await rowOf(batchId)).delay;
+      expect(await rowOf(batchId)).toMatchObject({ state: 'due', gone: 0 });
+    }
+    away = false;
+    conveyor.deliveries.push({
+      body: { v: 1, type: 'resume', batchIds: [batchId] },
+      delaySeconds: 0,
+      groupId: '',
+    });
+    await deliver({ makeDue: true });
+    expect(await rowOf(batchId)).toMatchObject({ state: 'done' });
+  },
+);
+
+test('n8n that answers 200 while it starts has taken nothing, and is asked again', async () => {
+  const starting = { status: 200, body: 'n8n is starting up. Please wait' };
+  const waiting = await waits((count) => (count === 1 ? starting : 200));
+  const { batchId } = await aBatch(waiting.url);
+  await deliver();
+  expect(await rowOf(batchId)).toMatchObject({
+    state: 'due',
+    error: 'n8n_starting: n8n is starting up; it took nothing',
+  });
+  await deliver({ makeDue: true });
+  expect(await rowOf(batchId)).toMatchObject({ state: 'done', error: null });
+  expect(waiting.resumed).toHaveLength(2);
+});
+
+test('an answer of any length is an answer', async () => {
+  const waiting = await waits(() => ({ status: 200, body: 'x'.repeat(1_000_000) }));
+  const { batchId } = await aBatch(waiting.url);
+  await deliver();
+  expect(await rowOf(batchId)).toMatchObject({ state: 'done', attempts: 1 });
 });
 
 test.each([
@@ -294,6 +356,29 @@ test('a wait that reaches its limit is resumed with the batch still open, and no
   expect(conveyor.deliveries).toEqual([]);
 });
 
+test('another wait for the same batch is asked under an id of its own, the same at each of its tries', async () => {
+  const waiting = await waits((count) => (count === 2 ? 503 : 200));
+  const { batchId } = await aBatch(waiting.url, { drained: false, resumeWithinSeconds: 60 });
+  const limit = async () => {
+    await db.query(sql('test.limit')`
+      update research_batches set resume_by = resume_by - interval '1 hour' where id = ${batchId}`);
+    await sendDueResumes(conveyor.deps, { hasTime: () => true });
+    await deliver();
+  };
+  await limit();
+  await db.transaction((tx) => awaitEnd(tx, batchId, waiting.url, 120));
+  await limit();
+  await deliver({ makeDue: true });
+  await db.transaction((tx) => awaitEnd(tx, batchId, waiting.url));
+  await conveyor.drain();
+  await deliver();
+  const types = waiting.resumed.map(({ body }) => body.type);
+  expect(types).toEqual(['batch.open', 'batch.open', 'batch.open', 'batch.ended']);
+  const [first, second, again, end] = waiting.resumed.map(({ headers }) => headers['webhook-id']);
+  expect(again).toBe(second);
+  expect(new Set([first, second, end]).size).toBe(3);
+});
+
 test('a batch past its deadline resumes who waits', async () => {
   const waiting = await waits();
   const { batchId } = await aBatch(waiting.url, { drained: false });
@@ -315,6 +400,40 @@ test('deleting a campaign tells who waits that the batch was cancelled, before i
   await sweep(conveyor.deps, plenty);
   expect(await rowOf(batchId)).toBeUndefined();
   expect(await db.query(sql('test.gone')`select id from campaigns where id = ${campaignId}`)).toEqual([]);
+});
+
+test('who reached his limit and could not be told yet is told, though his campaign is deleted', async () => {
+  const waiting = await waits((count) => (count === 1 ? 503 : 200));
+  const { batchId, campaignId, tenantId } = await aBatch(waiting.url, {
+    drained: false,
+    resumeWithinSeconds: 60,
+  });
+  await db.query(sql('test.limit')`
+    update research_batches set resume_by = now() - interval '1 second' where id = ${batchId}`);
+  await sendDueResumes(conveyor.deps, { hasTime: () => true });
+  await deliver();
+  await deleteCampaign({ db: db.asApi.forTenant(tenantId) }, tenantId, campaignId);
+  expect(await rowOf(batchId)).toMatchObject({ status: 'cancelled', state: 'due', attempts: 1 });
+  await deliver({ makeDue: true });
+  expect(waiting.resumed[1]).toMatchObject({ body: { type: 'batch.ended', status: 'cancelled' } });
+});
+
+test('who is being told of his limit while his campaign is deleted stays with whom tells him', async () => {
+  const { batchId, campaignId, tenantId } = await aBatch((await waits()).url, {
+    drained: false,
+    resumeWithinSeconds: 60,
+  });
+  await db.query(sql('test.limit')`
+    update research_batches set resume_by = now() - interval '1 second' where id = ${batchId}`);
+  await sendDueResumes(conveyor.deps, { hasTime: () => true });
+  conveyor.deliveries.length = 0;
+  const [claimed] = await claimResumes(db.asWorker, [batchId], { leaseSeconds: 75 });
+  await deleteCampaign({ db: db.asApi.forTenant(tenantId) }, tenantId, campaignId);
+  await sendDueResumes(conveyor.deps, { hasTime: () => true });
+  expect(conveyor.deliveries).toEqual([]);
+  const told = { id: batchId, leaseId: claimed?.lease_id ?? '', goneCount: 0, error: 'http_503' };
+  await settleResumes(db.asWorker, [{ ...told, state: 'due', delaySeconds: 1 }]);
+  expect(await rowOf(batchId)).toMatchObject({ status: 'cancelled', state: 'due', lease: null });
 });
 
 test('a deleted campaign does not wait for long for somebody who cannot be told', async () => {
@@ -357,11 +476,11 @@ test('nothing of the URL is logged', async () => {
   const logged: unknown[] = [];
   const note = (...line: unknown[]) => void logged.push(line);
   Object.assign(conveyor.deps.log, { info: note, warn: note });
-  const { batchId } = await aBatch((await waits((count) => (count === 1 ? 500 : 404))).url);
+  const { batchId } = await aBatch((await waits((count) => (count === 1 ? 500 : 410))).url);
   await deliver();
   await db.query(sql('test.gone')`update research_batches set resume_gone_count = 6 where id = ${batchId}`);
   await deliver({ makeDue: true });
-  expect(logged).toContainEqual(['resumes.failed', { batchId, error: expect.stringContaining('http_404') }]);
+  expect(logged).toContainEqual(['resumes.failed', { batchId, error: expect.stringContaining('http_410') }]);
   expect(JSON.stringify(logged)).not.toMatch(/webhook-waiting|signature|127\.0\.0\.1/);
 });
 

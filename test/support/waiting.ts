@@ -9,9 +9,12 @@ export interface Resumed {
   body: any;
 }
 
+/** A status, or one with a body. */
+type Said = number | { status: number; body: string };
+
 /** Whoever waits, on loopback: notes what it is asked and answers what the test says, 200 unless told otherwise. */
 export async function aWaiting(
-  respond: (count: number, request: Resumed) => number | Promise<number> = () => 200,
+  respond: (count: number, request: Resumed) => Said | Promise<Said> = () => 200,
 ) {
   const resumed: Resumed[] = [];
   const server = createServer(async (request, response) => {
@@ -20,7 +23,9 @@ export async function aWaiting(
     const path = request.url ?? '';
     const one = { path, headers: request.headers, body: JSON.parse(Buffer.concat(parts).toString()) };
     resumed.push(one);
-    response.writeHead(await respond(resumed.length, one), { location: '/elsewhere' }).end('{}');
+    const said = await respond(resumed.length, one);
+    const { status, body } = typeof said === 'number' ? { status: said, body: '{}' } : said;
+    response.writeHead(status, { location: '/elsewhere' }).end(body);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
