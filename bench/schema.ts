@@ -28,6 +28,7 @@ export async function* schema(): AsyncGenerator<Row> {
     clock: Date.now,
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
     invokeArchive: async () => undefined,
+    refusal: () => undefined,
   });
   const { key } = await createKey(world, tenantId, { name: 'bench', scopes: ['read', 'write'] });
   const authorization = `Bearer ${key}`;

@@ -4,7 +4,7 @@ import { SQSClient } from '@aws-sdk/client-sqs';
 import { config } from '../core/config.ts';
 import { connect } from '../core/db/connect.ts';
 import type { DeliveryMessage } from '../core/deliveries/queue.ts';
-import { guardedAgent } from '../core/http/guard.ts';
+import { guardedAgent, urlGuard } from '../core/http/guard.ts';
 import type { Log } from '../core/research/queue.ts';
 import { requestHandler } from './aws.ts';
 import { sqsQueue } from './sqs.ts';
@@ -39,6 +39,7 @@ export const deps = once(() => {
       allowedNetworks: settings.providerAllowedNetworks,
       connections: settings.dispatchConcurrency,
     }),
+    refusal: urlGuard(settings.providerAllowedNetworks),
     log,
     clock: Date.now,
     random: Math.random,

@@ -63,6 +63,7 @@ const app = buildApp({
   clock: Date.now,
   sleep,
   invokeArchive: async () => undefined,
+  refusal: () => undefined,
 });
 const secrets = new Map<string, string>();
 const provider = await faultyProvider({

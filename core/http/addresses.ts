@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import ipaddr from 'ipaddr.js';
 
-type Network = ReturnType<typeof ipaddr.parseCIDR>;
+export type Network = ReturnType<typeof ipaddr.parseCIDR>;
 
 /**
  * Where no provider lives, whatever the allow list says: link-local with the clouds' metadata services, multicast,

@@ -1,6 +1,6 @@
 import { isIP, type LookupFunction } from 'node:net';
 import { Agent, buildConnector } from 'undici';
-import { isAllowed, parseNetworks } from './addresses.ts';
+import { isAllowed, type Network, parseNetworks } from './addresses.ts';
 import { networkResolver } from './resolve.ts';
 
 /** The request would leave for where no provider may live. It was refused before any connection. */
@@ -19,6 +19,37 @@ const refusedPorts = new Set([
   526, 530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049,
   3659, 4045, 4190, 5060, 5061, 6000, 6379, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080, 11211,
 ]);
+
+interface Target {
+  protocol: string;
+  hostname: string;
+  port: string;
+}
+
+/** @returns why, as far as the URL alone says it: names need DNS */
+function refusal({ protocol, hostname, port }: Target, allowedNetworks: Network[]): string | undefined {
+  const number = Number(port || (protocol === 'https:' ? 443 : 80));
+  if (refusedPorts.has(number)) return `port ${number} belongs to another protocol; use another one`;
+  // An address written in the URL needs no DNS, so it never reaches `lookup`.
+  const host = hostname.replace(/^\[|\]$/g, '');
+  return isIP(host) && !isAllowed(host, allowedNetworks) ? notPublic : undefined;
+}
+
+/**
+ * For a URL that is asked much later: whether it is plain already that it will be refused. What its name stands for is
+ * looked up when connecting, save that of the machine itself, which stands for no other.
+ * @returns a function that says why, or undefined
+ * @throws Error when one of `allowedNetworks` is no CIDR
+ */
+export function urlGuard(allowedNetworks: string[]): (url: string) => string | undefined {
+  const allowed = parseNetworks(allowedNetworks);
+  const loopback = ['127.0.0.1', '::1'].some((address) => isAllowed(address, allowed));
+  return (url) => {
+    const target = new URL(url);
+    if (/(^|\.)localhost\.?$/.test(target.hostname) && !loopback) return notPublic;
+    return refusal(target, allowed);
+  };
+}
 
 /** No provider is given longer than this (DESIGN §5): it ends well before the Lambda does. */
 export const maxExchangeMs = 90_000;
@@ -65,16 +96,8 @@ export function guardedAgent(options: {
     headersTimeout: maxExchangeMs,
     bodyTimeout: maxExchangeMs,
     connect(target, callback) {
-      const port = Number(target.port || (target.protocol === 'https:' ? 443 : 80));
-      if (refusedPorts.has(port))
-        return callback(
-          new AddressRefused(`port ${port} belongs to another protocol; use another one`),
-          null,
-        );
-      // An address written in the URL needs no DNS, so it never reaches `lookup`.
-      const host = target.hostname.replace(/^\[|\]$/g, '');
-      if (isIP(host) && !isAllowed(host, allowedNetworks))
-        return callback(new AddressRefused(notPublic), null);
+      const reason = refusal(target, allowedNetworks);
+      if (reason !== undefined) return callback(new AddressRefused(reason), null);
       return connect(target, callback);
     },
   });

@@ -12,6 +12,8 @@ export interface ApiDeps {
   log: Log;
   clock: () => number;
   sleep: (ms: number) => Promise<unknown>;
+  /** Why nothing may ever be asked at a URL, where it is plain already. */
+  refusal: (url: string) => string | undefined;
   /** Has the archive function do what takes longer than a request may. */
   invokeArchive: InvokeArchive;
 }

@@ -11,10 +11,12 @@ import {
   ResearchReply,
   ResearchRequest,
 } from '../../core/contract/research.ts';
+import { InvalidRequest } from '../../core/errors.ts';
 import { enqueue, kickOff } from '../../core/research/enqueue.ts';
 import { promoteProspects } from '../../core/research/promote.ts';
 import { getProspect, listProspects } from '../../core/research/read/prospects.ts';
 import { getResearch, listResearch } from '../../core/research/read/research.ts';
+import type { ApiDeps } from './context.ts';
 import {
   answerOnce,
   IdParam,
@@ -93,15 +95,23 @@ const promote = createRoute({
   },
 });
 
+/** Before anything is paid for whom nobody can wake. */
+function checkResumeUrl({ refusal }: ApiDeps, { resumeUrl }: ResearchRequest): void {
+  const reason = resumeUrl && refusal(resumeUrl);
+  if (!reason) return;
+  const message = `${reason}; where n8n gave this URL, set its WEBHOOK_URL to the address that others reach it by`;
+  throw new InvalidRequest([{ path: 'resumeUrl', code: 'address_refused', message }]);
+}
+
 export const research = router()
   .openapi(dispatch, async (c) => {
     const request = c.req.valid('json');
     const { tenantId } = c.get('caller');
     const { id } = c.req.valid('param');
-    const { body } = await answerOnce(c, async (db) => ({
-      status: 202 as const,
-      body: await enqueue(db, tenantId, id, request),
-    }));
+    const { body } = await answerOnce(c, async (db) => {
+      checkResumeUrl(c.get('deps'), request);
+      return { status: 202 as const, body: await enqueue(db, tenantId, id, request) };
+    });
     if (body.batchId !== null && !request.dryRun) {
       // The batch is accepted and committed: trouble with the queue costs a minute, until the sweep, and no answer.
       await kickOff(c.get('deps'), body.batchId).catch((error: Error) => {

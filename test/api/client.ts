@@ -2,6 +2,7 @@ import type { ArchiveTask } from '../../core/archive/task.ts';
 import type { Scope } from '../../core/contract/keys.ts';
 import type { Db, TenantDb } from '../../core/db/connect.ts';
 import type { DeliveryMessage } from '../../core/deliveries/queue.ts';
+import { urlGuard } from '../../core/http/guard.ts';
 import { createKey } from '../../core/keys/create.ts';
 import type { OutgoingMessage } from '../../core/research/queue.ts';
 import { buildApp } from '../../lambdas/api/app.ts';
@@ -17,7 +18,10 @@ export interface Reply {
 }
 
 /** The API over a test database, as its own role, with every statement, sent message and log line noted. */
-export function anApi(given: TestDatabase | TenantDb | Db) {
+export function anApi(
+  given: TestDatabase | TenantDb | Db,
+  { allowedNetworks = ['127.0.0.0/8'] }: { allowedNetworks?: string[] } = {},
+) {
   const db: Db & Partial<TenantDb> = 'asApi' in given ? given.asApi : given;
   const statements: string[] = [];
   const messages: OutgoingMessage[] = [];
@@ -51,6 +55,7 @@ export function anApi(given: TestDatabase | TenantDb | Db) {
     log: { info: log, warn: log },
     clock: () => Date.now(),
     sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    refusal: urlGuard(allowedNetworks),
     async invokeArchive(task) {
       tasks.push(task);
     },

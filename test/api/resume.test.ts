@@ -69,6 +69,38 @@ test.each([
   expect(JSON.stringify(reply.body)).not.toContain('secret');
 });
 
+describe('a URL that can never be asked', () => {
+  const nowhere = [
+    'http://localhost:5678/webhook-waiting/1?signature=x',
+    'http://n8n.localhost./webhook-waiting/1',
+    'http://192.168.1.10:5678/webhook-waiting/1',
+    'http://0x7f.1/webhook-waiting/1',
+    'http://[::1]:5678/webhook-waiting/1',
+    'http://8.8.8.8:6379/webhook-waiting/1',
+  ];
+
+  test.each(nowhere)('is refused before anything is paid: %s', async (url) => {
+    const strict = await aClient(db, anApi(db, { allowedNetworks: [] }), { tenantId: client.tenantId });
+    const request = { provider: 'a-provider', companyIds, resumeUrl: url };
+    const reply = await strict.post(`/v1/campaigns/${campaignId}/research`, request);
+    expect(reply).toMatchObject({
+      status: 400,
+      body: { errors: [{ path: 'resumeUrl', code: 'address_refused' }] },
+    });
+    expect(reply.body.detail).not.toMatch(/signature/);
+    expect((await strict.get('/v1/batches')).body.data).toEqual([]);
+  });
+
+  test('is taken where its network is allowed, and so is a name that only DNS knows', async () => {
+    const allowedNetworks = ['127.0.0.0/8', '::1/128', '192.168.0.0/16'];
+    const open = await aClient(db, anApi(db, { allowedNetworks }), { tenantId: client.tenantId });
+    for (const url of [...nowhere.slice(0, 5), 'http://n8n:5678/webhook-waiting/1']) {
+      const request = { provider: 'a-provider', companyIds, resumeUrl: url };
+      expect((await open.post(`/v1/campaigns/${campaignId}/research`, request)).status).toBe(202);
+    }
+  });
+});
+
 test('a limit without a URL is refused', async () => {
   expect(await research({ companyIds, resumeWithinSeconds: 60 })).toMatchObject({
     status: 400,
