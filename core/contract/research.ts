@@ -30,8 +30,14 @@ export const ResearchRequest = z
     all: z.literal(true).optional(),
     batchId: Id.optional().meta({ description: 'Adds to a batch that is not sealed yet.' }),
     final: z.boolean().default(true).meta({ description: 'Seals the batch: it ends with its last job.' }),
-    runAt: RunAt.optional(),
-    priority: z.int().min(0).max(9).default(0),
+    runAt: RunAt.optional().meta({
+      description:
+        'Nothing is asked before; now by default. All jobs of a batch have one: a later call leaves it out or repeats it.',
+    }),
+    priority: z.int().min(0).max(9).optional().meta({
+      description:
+        'Higher first; 0 by default. All jobs of a batch have one: a later call leaves it out or repeats it.',
+    }),
     resumeUrl: Url.optional().meta({
       description:
         'Asked by POST once the batch has ended, such as the resume URL of an n8n execution. It is not shown again. ' +

@@ -20,10 +20,10 @@ export interface EnqueueRequest {
   batchId?: string | undefined;
   /** Seals the batch: nothing can be added, and it ends with its last job. */
   final: boolean;
-  /** ISO-8601; not before this time. */
+  /** ISO-8601; not before this time. Now, or that of the batch, unless given. */
   runAt?: string | undefined;
-  /** 0 to 9, higher first. */
-  priority: number;
+  /** 0 to 9, higher first. 0, or that of the batch, unless given. */
+  priority?: number | undefined;
   /** Asked once, when the batch has ended, or `resumeWithinSeconds` from now at the latest. */
   resumeUrl?: string | undefined;
   resumeWithinSeconds?: number | undefined;
@@ -52,7 +52,8 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 /**
  * Accepts companies for research, in the caller's transaction. Afterwards, once that committed, call `kickOff`; a
  * crash in between costs a minute, until the sweep does the same.
- * @throws NotFound for an unknown campaign, provider or batch; Conflict for an archived campaign or a sealed batch
+ * @throws NotFound for an unknown campaign, provider or batch; Conflict for an archived campaign, a sealed batch, or one
+ *   of another campaign, provider, kind, time or priority
  */
 export function enqueue(
   db: Db,
@@ -237,7 +238,7 @@ async function createBatch(
 ): Promise<Batch> {
   const [batch] = await tx.query<Batch>(sql('enqueue.batch')`
     insert into research_batches (user_id, campaign_id, provider_id, kind, priority, run_at, deadline)
-    select ${tenantId}, ${campaignId}, ${providerId}, ${kind}, ${priority}, starts.at,
+    select ${tenantId}, ${campaignId}, ${providerId}, ${kind}, ${priority ?? 0}, starts.at,
       -- A week from when its jobs may run, not from now.
       greatest(starts.at, now()) + interval '7 days'
     from (select coalesce(${runAt ?? null}::timestamptz, now()) as at) starts
@@ -251,17 +252,32 @@ async function openBatch(
   tenantId: string,
   campaignId: string,
   providerId: string,
-  { batchId = '', kind }: EnqueueRequest,
+  { batchId = '', kind, runAt, priority }: EnqueueRequest,
 ): Promise<Batch> {
-  const [batch] = await tx.query<Batch & { sealed: boolean; same: boolean }>(sql('enqueue.open_batch')`
+  const [batch] = await tx.query<
+    Batch & { sealed: boolean; same: boolean; priority: number; otherTime: boolean }
+  >(sql('enqueue.open_batch')`
     select id, status, sealed_at is not null as sealed,
-      campaign_id = ${campaignId} and provider_id = ${providerId} and kind = ${kind} as same
+      campaign_id = ${campaignId} and provider_id = ${providerId} and kind = ${kind} as same,
+      priority, coalesce(run_at <> ${runAt ?? null}::timestamptz, false) as "otherTime"
     from research_batches where id = ${batchId} and user_id = ${tenantId} for update`);
   if (!batch) throw new NotFound('batch', batchId);
   if (!batch.same) {
     throw new Conflict(
       'batch_mismatch',
       `batch ${batchId} is of another campaign, provider or kind; start a new one`,
+    );
+  }
+  // Its jobs have what the batch has: to run, and be paid, before the time that was asked for would be worse than to refuse.
+  const other = batch.otherTime
+    ? 'runAt'
+    : priority !== undefined && priority !== batch.priority
+      ? 'priority'
+      : undefined;
+  if (other !== undefined) {
+    throw new Conflict(
+      'batch_mismatch',
+      `batch ${batchId} was begun with another ${other}, which all of its jobs have; leave ${other} out, or start a new batch`,
     );
   }
   if (batch.sealed || batch.status !== 'open') {

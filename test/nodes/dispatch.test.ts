@@ -314,9 +314,9 @@ describe('Priority', () => {
   test.each([
     [3, 3],
     ['5', 5],
-    ['', 0],
-    [null, 0],
-  ])('%j is taken as %i', async (given, sent) => {
+    ['', undefined],
+    [null, undefined],
+  ])('%j is sent as %j', async (given, sent) => {
     expect(await priority(given)).toBe(sent);
   });
   test.each(['high', 10, -1, 1.5, true, [7], ' '])('%j is refused', async (given) => {

@@ -114,3 +114,33 @@ test('what may run in a month has a week from then', async () => {
     select (deadline - run_at)::text as left from research_batches where id in (${batchId}, ${soon.batchId})`);
   expect(deadlines).toEqual([{ left: '7 days' }, { left: '7 days' }]);
 });
+
+test('a later call has the time and priority of its batch, repeated or left out, and is refused with others', async () => {
+  const { tenantId, campaignId, companyIds } = await aWorld(db, { companies: 4 });
+  const api = db.asApi.forTenant(tenantId);
+  const [kind, runAt] = ['company', '2030-01-01T00:00:00.000Z'];
+  const call = (index: number, more: Partial<EnqueueRequest>) =>
+    enqueue(api, tenantId, campaignId, {
+      ...{ provider: 'a-provider', kind, dryRun: false, final: false },
+      companyIds: companyIds.slice(index, index + 1),
+      ...more,
+    });
+  const { batchId } = await call(0, { runAt, priority: 3 });
+  const add = (index: number, more: Partial<EnqueueRequest> = {}) =>
+    call(index, { ...more, batchId: batchId ?? '' });
+  await add(1, { runAt, priority: 3 });
+  await add(2);
+  for (const [field, other] of [
+    ['runAt', { runAt: '2031-01-01T00:00:00.000Z' }],
+    ['priority', { priority: 9 }],
+    ['priority', { priority: 0, dryRun: true }],
+  ] as const) {
+    await expect(add(3, other)).rejects.toMatchObject({
+      code: 'batch_mismatch',
+      message: expect.stringContaining(`another ${field}`),
+    });
+  }
+  const jobs = await db.query(sql('test.jobs')`
+    select priority, extract(year from run_at at time zone 'utc')::int as year from research_jobs where batch_id = ${batchId}`);
+  expect(jobs).toEqual(Array(3).fill({ priority: 3, year: 2030 }));
+});
