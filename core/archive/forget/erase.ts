@@ -2,6 +2,7 @@ import type { Erasure, ErasureQuery } from '../../contract/archives.ts';
 import type { Page } from '../../contract/page.ts';
 import { DatabaseUnavailable, type Db } from '../../db/connect.ts';
 import { columnsOf, type ListShape, readPage } from '../../db/keyset.ts';
+import { isLockTrouble } from '../../db/locks.ts';
 import { ofTenant } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
@@ -22,8 +23,6 @@ const walks: [string, Walk][] = [
   ...Object.entries(liveWalks).filter(([table]) => table === 'contacts'),
 ];
 const maxPasses = 10;
-/** Somebody holds what is to be changed: a writer, or an archive that is under way. */
-const lockTroubleCodes = new Set(['55P03', '40P01', 'AIM02']);
 
 const shape: ListShape = {
   name: 'erasures',
@@ -123,7 +122,7 @@ export async function runErasure(
       rows += await takeStep(db, erasureId, state, walk, person);
       moved++;
     } catch (error) {
-      if (!lockTroubleCodes.has((error as { code?: string }).code ?? '')) throw error;
+      if (!isLockTrouble(error)) throw error;
       await deps.sleep(200);
     }
   }
@@ -160,8 +159,8 @@ async function beginPass(
       await finish(deps, archiveId, action, { remainingMs: () => Math.max(0, remainingMs() - 5_000) });
       stuck.delete(archiveId);
     } catch (error) {
+      if (error instanceof DatabaseUnavailable || isLockTrouble(error)) throw error;
       const { code } = error as { code?: string };
-      if (error instanceof DatabaseUnavailable || lockTroubleCodes.has(code ?? '')) throw error;
       stuck.add(archiveId);
       log.warn('erasure.archive_stuck', {
         erasureId: id,
