@@ -5,7 +5,7 @@ import type { FieldError } from '../errors.ts';
 import { closeBatches } from './batches.ts';
 import { feed } from './feed.ts';
 import type { Log, ResearchQueue } from './queue.ts';
-import { readResult } from './result.ts';
+import { namedIn, readResult, spoiled } from './result.ts';
 import { freesPermit, type Outcome, settle } from './settle.ts';
 
 export interface FoundAsk {
@@ -28,6 +28,7 @@ export interface Applied {
   applied: number;
   /** Repeated, or late beyond use: nothing changed. */
   stale: number;
+  /** With the field that was wrong. One that names its job and attempt all the same has failed that job. */
   rejected: (FieldError & { index: number })[];
 }
 
@@ -45,25 +46,36 @@ export async function applyResults(
     select id, job_id from research_attempts where ask_id = ${ask.askId}`);
   const jobOf = new Map(attempts.map((attempt) => [attempt.id, attempt.job_id]));
   const outcomes: Outcome[] = [];
+  const unreadable: Outcome[] = [];
   const rejected: Applied['rejected'] = [];
   results.forEach((value, index) => {
     const reading = readResult(value, index);
-    if ('error' in reading) rejected.push({ index, ...reading.error });
-    else if (jobOf.get(reading.outcome.attemptId) !== reading.outcome.jobId) {
+    if ('error' in reading) {
+      const job = namedIn(value);
+      rejected.push({ index, ...reading.error });
+      if (jobOf.get(job.attemptId) === job.jobId) unreadable.push(spoiled(job, reading.error));
+    } else if (jobOf.get(reading.outcome.attemptId) !== reading.outcome.jobId) {
       const message = 'this job and attempt are not part of the ask; send back the ids that were sent';
       rejected.push({ index, path: `results.${index}`, code: 'not_asked', message });
     } else outcomes.push(reading.outcome);
   });
 
-  const settled = await settle(deps.db, outcomes);
+  // The readable ones first: where both name a job, what can be used counts.
+  const settled = await settle(deps.db, [...outcomes, ...unreadable]);
   if (settled.length > 0) {
     const ended = settled.filter((job) => job.status === 'completed' || job.status === 'failed');
     await closeBatches(
       deps,
       ended.map((job) => job.batch_id),
     );
+    // What was applied is committed: trouble with the queue costs a minute, until the sweep, and no answer.
     if (settled.some((job) => freesPermit(job) || job.status === 'queued'))
-      await feed(deps, { providerIds: [ask.providerId] });
+      await feed(deps, { providerIds: [ask.providerId] }).catch((error: Error) => {
+        const { code } = error as { code?: unknown };
+        deps.log.warn('research.callback_feed_failed', { askId: ask.askId, name: error.name, code });
+      });
   }
-  return { applied: settled.length, stale: outcomes.length - settled.length, rejected };
+  const readable = new Set(outcomes.map((outcome) => outcome.jobId));
+  const applied = settled.filter((job) => readable.has(job.job_id)).length;
+  return { applied, stale: outcomes.length - applied, rejected };
 }

@@ -1,7 +1,7 @@
 import type { Answer } from './ask.ts';
 import type { Ask } from './asks.ts';
 import { failureOf } from './health.ts';
-import { readResult } from './result.ts';
+import { namedIn, readResult, spoiled } from './result.ts';
 import type { Outcome } from './settle.ts';
 
 const probeDelayMs = 60_000;
@@ -22,7 +22,7 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
     const attemptOf = new Map(ask.jobs.map((job) => [job.id, job.attempt_id]));
     answer.results.forEach((value, index) => {
       const reading = readResult(value, index);
-      const jobId = 'outcome' in reading ? reading.outcome.jobId : namedIn(value);
+      const jobId = 'outcome' in reading ? reading.outcome.jobId : namedIn(value).jobId;
       const attemptId = attemptOf.get(jobId);
       // The first one counts, unless it only says that the job is being worked on.
       const earlier = outcomes.get(jobId);
@@ -31,14 +31,7 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
         jobId,
         'outcome' in reading
           ? { ...reading.outcome, ...took, attemptId }
-          : {
-              jobId,
-              attemptId,
-              ...took,
-              type: 'failed',
-              errorCode: 'invalid_result',
-              errorMessage: `${reading.error.path}: ${reading.error.message}`,
-            },
+          : { ...spoiled({ jobId, attemptId }, reading.error), ...took },
       );
     });
   }
@@ -66,12 +59,6 @@ export function outcomesOf(ask: Ask, answered: Answer): Outcome[] {
     }
   }
   return [...outcomes.values()];
-}
-
-/** The job of what is no result: it fails with the reason. */
-function namedIn(value: unknown): string {
-  const jobId = (value as { jobId?: unknown } | null)?.jobId;
-  return typeof jobId === 'string' ? jobId.toLowerCase() : '';
 }
 
 /** While a circuit is open nothing is burned: what stops the probe is not the job's fault. It goes to the back. */

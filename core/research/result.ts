@@ -24,11 +24,14 @@ const JobResult = z.discriminatedUnion('status', [
     jobId: EchoedId,
     attemptId: EchoedId,
     status: z.literal('failed'),
-    error: z.looseObject({
-      code: z.string().max(100).default('provider_failed'),
-      message: z.string().default('the provider gave no reason'),
-      retryable: z.boolean().default(false),
-    }),
+    error: z.preprocess(
+      (error) => (typeof error === 'string' ? { message: error } : (error ?? {})),
+      z.looseObject({
+        code: z.string().max(100).default('provider_failed'),
+        message: z.string().default('the provider gave no reason'),
+        retryable: z.boolean().default(false),
+      }),
+    ),
   }),
   z.looseObject({ jobId: EchoedId, attemptId: EchoedId, status: z.literal('processing') }),
 ]);
@@ -67,6 +70,18 @@ export function readResult(value: unknown, index: number): { outcome: Outcome } 
       error instanceof RangeError ? 'the result is nested too deeply' : (error as Error).message;
     return { outcome: { ...base, type: 'failed', errorCode: 'invalid_result', errorMessage: message } };
   }
+}
+
+/** The job and the attempt that a value names, be it a result or not, as we write them. */
+export function namedIn(value: unknown): { jobId: string; attemptId: string } {
+  const { jobId, attemptId } = (value ?? {}) as { jobId?: unknown; attemptId?: unknown };
+  const text = (id: unknown) => (typeof id === 'string' ? id.toLowerCase() : '');
+  return { jobId: text(jobId), attemptId: text(attemptId) };
+}
+
+/** What becomes of the job that something names which is no result: asked again, it would come again, and cost again. */
+export function spoiled(job: { jobId: string; attemptId: string }, { path, message }: FieldError): Outcome {
+  return { ...job, type: 'failed', errorCode: 'invalid_result', errorMessage: `${path}: ${message}` };
 }
 
 function readFindings(research: unknown, prospects: unknown) {
