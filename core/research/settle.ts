@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
 import { isLockTrouble } from '../db/locks.ts';
 import { sql } from '../db/sql.ts';
+import { Conflict } from '../errors.ts';
 
 export interface ProspectFound {
   naturalKey: string;
@@ -48,7 +49,7 @@ export const freesPermit = (job: Settled): boolean => job.limited && job.status 
 
 /**
  * Settles a whole event in one fenced statement: an outcome counts only while its attempt is the job's latest and the
- * job is processing, or, for a result, waits for its retry (it was paid for). Zero rows for a stale or repeated
+ * job is processing, or, for a result or a no for good, waits for its retry (it was paid for). Zero rows for a stale or repeated
  * outcome is an answer, not an error. The result and the job's end commit together, so a crash leaves both or none.
  * @returns the jobs that moved; those left out were stale
  */
@@ -65,7 +66,7 @@ async function settleParts(db: Db, outcomes: Outcome[], refused: unknown[]): Pro
   try {
     const single = onePerJob(outcomes);
     const settled = await untilUncrossed(() => settleAll(db, single));
-    await keepLate(db, single, settled);
+    await untilUncrossed(() => keepLate(db, single, settled));
     return settled;
   } catch (error) {
     if (!isDataError(error)) throw error;
@@ -83,13 +84,17 @@ async function settleParts(db: Db, outcomes: Outcome[], refused: unknown[]): Pro
 const lockTries = 5;
 const maxLockWaitMs = 250;
 
-/** Paid answers are not given up for somebody else's locks: a deadlock, or a wait that was too long, left nothing. */
+/**
+ * Paid answers are not given up for somebody else's locks: a deadlock, or a wait that was too long, left nothing. Nor is
+ * what comes late for one of a campaign that was archived meanwhile: its own is left out the next time.
+ */
 async function untilUncrossed<Result>(work: () => Promise<Result>): Promise<Result> {
   for (let tries = 1; ; tries++) {
     try {
       return await work();
     } catch (error) {
-      if (tries === lockTries || !isLockTrouble(error)) throw error;
+      const isArchived = error instanceof Conflict && error.code === 'campaign_archived';
+      if (tries === lockTries || !(isLockTrouble(error) || isArchived)) throw error;
       await sleep(Math.random() * maxLockWaitMs * tries);
     }
   }
@@ -191,7 +196,7 @@ function settleAll(db: Db, outcomes: Outcome[]): Promise<Settled[]> {
       from outcome o
       join research_jobs j on j.id = o.job_id and j.attempt_id = o.attempt_id
       join research_providers p on p.id = j.provider_id
-      where j.status = 'processing' or (j.status = 'queued' and o.type = 'completed')
+      where j.status = 'processing' or (j.status = 'queued' and o.type in ('completed', 'failed'))
       order by j.id
       for update of j
     ), moved as (

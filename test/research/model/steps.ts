@@ -148,11 +148,12 @@ async function readFed(model: Model): Promise<void> {
   for (const { id, fed } of rows) (model.jobs.get(id) as Job).fed = fed;
 }
 
-/** The fence: only the latest attempt, while the job is in work, or, with a result, while it waits for its retry. */
+/** The fence: only the latest attempt, while the job is in work, or, with a result or a no for good, waits for its retry. */
 function applyToModel(model: Model, asked: Asked, type: Outcome['type']): string[] {
   return asked.jobs.flatMap(({ jobId, attemptId }) => {
     const job = model.jobs.get(jobId) as Job;
-    const fits = job.status === 'processing' || (job.status === 'queued' && type === 'completed');
+    const isFinal = type === 'completed' || type === 'failed';
+    const fits = job.status === 'processing' || (job.status === 'queued' && isFinal);
     if (job.attempt !== attemptId || !fits) return [];
     job.fed = false;
     if (type !== 'throttled' && type !== 'released') job.crashes = 0;
