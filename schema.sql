@@ -230,6 +230,7 @@ create table batch_counts (
   constraint batch_counts_pkey PRIMARY KEY (id)
 );
 CREATE INDEX batch_counts_batch ON public.batch_counts USING btree (batch_id) INCLUDE (user_id, queued, processing, completed, failed, cancelled, retries);
+CREATE INDEX batch_counts_folded ON public.batch_counts USING btree (batch_id) WHERE folded;
 CREATE INDEX batch_counts_unfolded ON public.batch_counts USING btree (id) WHERE (NOT folded);
 alter table batch_counts enable row level security;
 alter table batch_counts force row level security;
@@ -746,7 +747,7 @@ create policy definer on research_batches for all to aim_definer using (true) wi
 create policy tenant on research_batches for all to aim_api using (COALESCE((user_id = ( SELECT aim.tenant() AS tenant)), false));
 create policy worker on research_batches for all to aim_worker using (true) with check (true);
 grant delete, insert, select, update on research_batches to aim_api;
-grant select (id, campaign_id), update (updated_at) on research_batches to aim_definer;
+grant select (id, user_id, campaign_id), update (updated_at) on research_batches to aim_definer;
 grant delete, insert, select, update on research_batches to aim_worker;
 CREATE TRIGGER forget_resume_url BEFORE INSERT OR UPDATE ON public.research_batches FOR EACH ROW WHEN (((new.resume_url IS NOT NULL) AND (new.status <> 'open'::text) AND (new.resume_state = ANY (ARRAY['done'::text, 'failed'::text])))) EXECUTE FUNCTION aim.forget_resume_url();
 CREATE TRIGGER guard_deleted AFTER DELETE ON public.research_batches REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.guard_archived();
@@ -1434,6 +1435,41 @@ AS $function$
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.fold_counts(tenant uuid, batch uuid)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+declare
+  taken_rows int;
+begin
+  perform aim.search_guard(tenant);
+  -- One fold at a time, the sweep's among them: two would take the same rows.
+  if not pg_try_advisory_xact_lock(hashtextextended('aim.batch_counts.fold', 0)) then
+    return 0;
+  end if;
+  -- Lock in one statement, look in the next: a batch that is being deleted is skipped, or stays until we are done.
+  perform from research_batches where id = batch and user_id = tenant for key share skip locked;
+  if not found then
+    return 0;
+  end if;
+  with taken as (
+    delete from batch_counts
+    where ctid = any(array(select ctid from batch_counts where batch_id = batch limit 5000))
+    returning user_id, batch_id, queued, processing, completed, failed, cancelled, retries
+  ), kept as (
+    insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries, folded)
+    select user_id, batch_id, sum(queued), sum(processing), sum(completed), sum(failed), sum(cancelled), sum(retries), true
+    from taken group by user_id, batch_id
+  )
+  select count(*) into taken_rows from taken;
+  return taken_rows;
+end
+$function$
+;
+alter function aim.fold_counts(uuid,uuid) owner to aim_definer;
 
 CREATE OR REPLACE FUNCTION aim.forget_resume_url()
  RETURNS trigger

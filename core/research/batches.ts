@@ -2,19 +2,25 @@ import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { feedGraceSeconds, sendResumes } from '../resumes/send.ts';
+import { foldCounts } from './counts.ts';
 import type { Log } from './queue.ts';
 
 const companiesPerChunk = 10_000;
+/** To sum this many counts takes about a millisecond. */
+const crowded = 2_000;
+
+/** As a sub-select that is no EXISTS, which a plan might answer by reading all open jobs there are. */
+const noJobIsOpen = sql.fragment`(
+    select true from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing') limit 1
+  ) is null`;
 
 /**
  * Whether batch `b` has no open job. Its counts say so, in one look; where they say none, the jobs themselves are asked,
- * for an end is for good. As a sub-select that is no EXISTS, which a plan might answer by reading all open jobs there are.
+ * for an end is for good.
  */
 export const hasNoOpenJob = sql.fragment`case
   when (select coalesce(sum(n.queued + n.processing), 0) from batch_counts n where n.batch_id = b.id) > 0 then false
-  else (
-    select true from research_jobs j where j.batch_id = b.id and j.status in ('queued', 'processing') limit 1
-  ) is null end`;
+  else ${noJobIsOpen} end`;
 
 export interface EndedBatch {
   id: string;
@@ -35,38 +41,62 @@ export async function endBatches(
   batchIds: string[],
   { graceSeconds = 0 }: { graceSeconds?: number } = {},
 ): Promise<EndedBatch[]> {
+  return (await lookAndEnd(db, batchIds, graceSeconds)).filter(({ ended }) => ended);
+}
+
+interface LookedAt extends EndedBatch {
+  ended: boolean;
+  /** That its counts are the sum of. */
+  counts: number;
+}
+
+/** @returns those that could have ended: sealed and expanded */
+async function lookAndEnd(db: Db, batchIds: string[], graceSeconds: number): Promise<LookedAt[]> {
   if (batchIds.length === 0) return [];
-  return db.query<EndedBatch>(sql('batches.end')`
-    with ended as (
-      select b.id from research_batches b
+  return db.query<LookedAt>(sql('batches.end')`
+    with looked as materialized (
+      select b.id, b.user_id, n.open, n.counts
+      from research_batches b
+      cross join lateral (
+        select coalesce(sum(queued + processing), 0) as open, count(*) as counts from batch_counts where batch_id = b.id
+      ) n
       where b.id = any(${[...new Set(batchIds)]}::uuid[])
         and b.status = 'open' and b.sealed_at is not null and b.expanded_at is not null
-        and ${hasNoOpenJob}
+    ), ended as (
+      select b.id from looked join research_batches b on b.id = looked.id
+      where b.status = 'open' and b.sealed_at is not null and b.expanded_at is not null
+        and case when looked.open > 0 then false else ${noJobIsOpen} end
       order by b.id for update of b
+    ), closed as (
+      update research_batches b
+      set status = 'completed', finished_at = now(), updated_at = now(),
+        resume_state = case when b.resume_state = 'waiting' then 'due' else b.resume_state end,
+        resume_at = case when b.resume_state = 'waiting' then now() else b.resume_at end,
+        resume_feed_at = case when b.resume_state = 'waiting' then now() + make_interval(secs => ${graceSeconds})
+          else b.resume_feed_at end
+      from ended where b.id = ended.id
+      returning b.id, b.resume_at = now() as resumes
     )
-    update research_batches b
-    set status = 'completed', finished_at = now(), updated_at = now(),
-      resume_state = case when b.resume_state = 'waiting' then 'due' else b.resume_state end,
-      resume_at = case when b.resume_state = 'waiting' then now() else b.resume_at end,
-      resume_feed_at = case when b.resume_state = 'waiting' then now() + make_interval(secs => ${graceSeconds})
-        else b.resume_feed_at end
-    from ended where b.id = ended.id
-    returning b.id, b.user_id, b.resume_at = now() as resumes`);
+    select looked.id, looked.user_id, looked.counts, closed.id is not null as ended, closed.resumes
+    from looked left join closed on closed.id = looked.id`);
 }
 
 /**
  * The same, and then resumes at once whoever waits for them: the message goes out after the commit. One that was not
- * sent, for a crash or for trouble with the queue, is sent by the sweep.
+ * sent, for a crash or for trouble with the queue, is sent by the sweep. Each call adds to the counts that the next one
+ * sums, so a batch with many calls in a minute does not wait for the sweep to fold them.
  */
 export async function closeBatches(
   deps: { db: Db; deliveries: DeliveryQueue; log: Log },
   batchIds: string[],
 ): Promise<EndedBatch[]> {
-  const ended = await endBatches(deps.db, batchIds, { graceSeconds: feedGraceSeconds });
+  const looked = await lookAndEnd(deps.db, batchIds, feedGraceSeconds);
+  const ended = looked.filter((batch) => batch.ended);
   await sendResumes(
     deps,
     ended.filter(({ resumes }) => resumes),
   );
+  for (const batch of looked) if (batch.counts > crowded) await foldCounts(deps, batch);
   return ended;
 }
 

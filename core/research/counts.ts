@@ -1,6 +1,7 @@
 import type { Db } from '../db/connect.ts';
 import { type FoldedChunk, foldInChunks } from '../db/fold.ts';
 import { sql } from '../db/sql.ts';
+import type { Log } from './queue.ts';
 
 const rowsPerChunk = 5_000;
 
@@ -57,8 +58,13 @@ function foldChunk(db: Db, after: number): Promise<FoldedChunk> {
       select id from research_batches where id = any(${chunk.batches}::uuid[]) order by id for key share skip locked`);
     const [done] = await tx.query<{ folded: number }>(sql('batches.fold')`
       with taken as (
+        -- By their places: else all counts of these batches would be read, for each chunk.
         delete from batch_counts
-        where batch_id = any(${chunk.batches}::uuid[]) and (folded or (id > ${after} and id <= ${chunk.last}))
+        where ctid = any(array(
+            select ctid from batch_counts where not folded and id > ${after} and id <= ${chunk.last}
+            union all
+            select ctid from batch_counts where folded and batch_id = any(${chunk.batches}::uuid[])
+          ))
           and (
             batch_id = any(${held.map((batch) => batch.id)}::uuid[])
             -- Of a batch that is gone.
@@ -75,4 +81,19 @@ function foldChunk(db: Db, after: number): Promise<FoldedChunk> {
       select count(*) as folded from taken`);
     return { folded: done?.folded ?? 0, next: chunk.count < rowsPerChunk ? null : chunk.last };
   });
+}
+
+/**
+ * Folds some of the counts of one batch, as the sweep does for all, for whoever comes by more of them than he likes to sum.
+ * Waits for nobody; and what fails here is nobody's loss, for the sweep comes by every minute.
+ */
+export async function foldCounts(
+  { db, log }: { db: Db; log: Log },
+  { id, user_id }: { id: string; user_id: string },
+): Promise<void> {
+  try {
+    await db.query(sql('batches.fold_one')`select aim.fold_counts(${user_id}, ${id})`);
+  } catch (error) {
+    log.warn('batches.fold_failed', { batchId: id, code: (error as { code?: unknown }).code });
+  }
 }

@@ -16,6 +16,7 @@ const definers = [
   'aim.email_hash(uuid,text)',
   'aim.find_archived(uuid,text,uuid,text,integer,integer)',
   'aim.find_ask(uuid)',
+  'aim.fold_counts(uuid,uuid)',
   'aim.guard_archived()',
   'aim.guard_late_results()',
   'aim.index_chunk()',

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
+import type { Reads } from '../../bench/schema/explain.ts';
 import { reconcile } from '../../core/campaigns/counts/reconcile.ts';
 import { type Connection, connect } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
-import { endBatches } from '../../core/research/batches.ts';
+import { closeBatches, endBatches } from '../../core/research/batches.ts';
 import { countJobs, foldBatchCounts } from '../../core/research/counts.ts';
 import { untilBlocked } from '../support/blocked.ts';
 import { aConveyor } from '../support/conveyor.ts';
@@ -10,6 +11,7 @@ import { wrongCounts } from '../support/counts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
 import { completeAll } from '../support/provider.ts';
+import { explaining, rowsOf as rowsRead } from '../support/reads.ts';
 import { startRun } from '../support/run.ts';
 
 let db: TestDatabase;
@@ -26,6 +28,20 @@ afterAll(async () => {
 const budget = { budgetMs: 5_000 };
 const rowsOf = (batchId: string) =>
   db.query<{ folded: boolean }>(sql('t')`select folded from batch_counts where batch_id = ${batchId}`);
+
+/** As the API does, between two sweeps. @returns how many rows are gone */
+const foldOne = async (tenantId: string, batchId: string) => {
+  const [row] = await db.asApi.forTenant(tenantId).query<{ rows: number }>(sql('t')`
+    select aim.fold_counts(${tenantId}, ${batchId}) as rows`);
+  return row?.rows;
+};
+
+/** What as many statements left that moved a job there and back. */
+const moveToAndFro = (batchId: string, rows: number) =>
+  db.query(sql('t')`
+    insert into batch_counts (user_id, batch_id, queued, processing, completed, failed, cancelled, retries)
+    select user_id, id, 1 - n % 2 * 2, n % 2 * 2 - 1, 0, 0, 0, 0
+    from research_batches, generate_series(1, ${rows}::int) n where id = ${batchId}`);
 
 test('a batch is counted by state, with its retries, however its jobs went', async () => {
   let asked = 0;
@@ -254,14 +270,94 @@ test('counts are those of COUNT(*) in every snapshot, rollbacks and folds includ
         Promise.all(moves.slice(0, half).map(apply)),
         foldBatchCounts(db.asWorker, budget),
         foldBatchCounts(db.asWorker, budget),
+        Promise.all(worlds.map(({ tenantId }, n) => foldOne(tenantId, batches[n] ?? ''))),
       ]);
-      await Promise.all([Promise.all(moves.slice(half).map(apply)), foldBatchCounts(db.asWorker, budget)]);
+      await Promise.all([
+        Promise.all(moves.slice(half).map(apply)),
+        foldBatchCounts(db.asWorker, budget),
+        Promise.all(worlds.map(({ tenantId }, n) => foldOne(tenantId, batches[n] ?? ''))),
+      ]);
       busy = false;
       expect(await watching).toEqual([]);
       expect(await wrongCounts(db)).toEqual([]);
     }),
     { numRuns: 25 },
   );
+  await conveyor.close();
+});
+
+test('whoever would sum very many counts to learn that a batch goes on folds them, as the API too', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 3 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  const deps = { ...conveyor.deps, db: db.asApi.forTenant(tenantId) };
+  await moveToAndFro(batchId, 1_000);
+  await closeBatches(deps, [batchId]);
+  expect(await rowsOf(batchId)).toHaveLength(1_001);
+  await moveToAndFro(batchId, 1_000);
+  await closeBatches(deps, [batchId]);
+  expect(await rowsOf(batchId)).toEqual([{ folded: true }]);
+  await moveToAndFro(batchId, 7_000);
+  await closeBatches(deps, [batchId]);
+  expect((await rowsOf(batchId)).length).toBeLessThan(2_100);
+  expect((await countJobs(db, [batchId])).get(batchId)).toMatchObject({ queued: 3, processing: 0 });
+  await foldBatchCounts(db.asWorker, budget);
+  expect(await rowsOf(batchId)).toEqual([{ folded: true }]);
+  expect(await wrongCounts(db)).toEqual([]);
+  await conveyor.close();
+});
+
+test('a batch ends though its counts cannot be folded, which is told', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 1 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  await moveToAndFro(batchId, 3_000);
+  await db.query(sql('t')`update research_jobs set status = 'cancelled', finished_at = now(), fed_until = null
+    where batch_id = ${batchId}`);
+  const told: unknown[] = [];
+  const without: Connection = {
+    ...db.asWorker,
+    query: (statement) =>
+      statement.statement === 'batches.fold_one'
+        ? Promise.reject(Object.assign(new Error('no such function'), { code: '42883' }))
+        : db.asWorker.query(statement),
+  };
+  const log = {
+    info: () => undefined,
+    warn: (event: string, fields: object) => told.push({ event, ...fields }),
+  };
+  expect(await closeBatches({ ...conveyor.deps, db: without, log }, [batchId])).toMatchObject([
+    { id: batchId, ended: true },
+  ]);
+  expect(told).toEqual([{ event: 'batches.fold_failed', batchId, code: '42883' }]);
+  await conveyor.close();
+});
+
+test('a fold reads each count once, however many there are of a batch', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 1 });
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  await foldBatchCounts(db.asWorker, budget);
+  await moveToAndFro(batchId, 40_000);
+  const reads = new Map<string, Reads[]>();
+  expect(await foldBatchCounts(explaining(db.asWorker, reads), { budgetMs: 60_000 })).toBeGreaterThan(40_000);
+  expect(await rowsOf(batchId)).toEqual([{ folded: true }]);
+  // Found, taken, and its batch looked at: a few times each, and not once more for each chunk.
+  expect(rowsRead(reads, 'batches.fold')).toBeLessThan(4 * 40_000);
+  await conveyor.close();
+});
+
+test('no tenant folds the counts of another', async () => {
+  const { tenantId, campaignId } = await aWorld(db, { companies: 2 });
+  const stranger = await aWorld(db);
+  const conveyor = aConveyor(db);
+  const batchId = await conveyor.start(tenantId, campaignId);
+  expect(await foldOne(stranger.tenantId, batchId)).toBe(0);
+  await expect(
+    db.asApi.forTenant(stranger.tenantId).query(sql('t')`select aim.fold_counts(${tenantId}, ${batchId})`),
+  ).rejects.toMatchObject({ code: '42501' });
+  expect(await rowsOf(batchId)).toEqual([{ folded: false }]);
+  expect(await foldOne(tenantId, batchId)).toBe(1);
   await conveyor.close();
 });
 
