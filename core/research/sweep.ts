@@ -7,6 +7,7 @@ import { sql } from '../db/sql.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { sendDueResumes } from '../resumes/send.ts';
 import { backfillSearch } from '../search/backfill.ts';
+import { pruneAttempts } from './attempts.ts';
 import { foldBatchCounts } from './counts.ts';
 import { feedAll } from './feed.ts';
 import { expireLeases, unfeedLost, unfeedUnsent } from './leases.ts';
@@ -17,7 +18,8 @@ const rowsPerChunk = 1_000;
 
 /**
  * The safety net, once a minute: ends expired leases, takes back what the conveyor lost, cancels what cancelled batches
- * have left open, goes on with unfinished batches, ends those past their deadline or whose end was missed, resumes who waits for them, feeds, forgets old idempotency keys, removes what
+ * have left open, goes on with unfinished batches, ends those past their deadline or whose end was missed, resumes who
+ * waits for them, feeds, forgets old idempotency keys and attempts, removes what
  * was deleted, folds the counts and proves some of them, keeps the change feed's partitions and fills search vectors.
  * Every step works in chunks that commit on their own and skip locked rows, so two sweeps at once do no harm, and no
  * step keeps the others from their turn: not one that fails, nor one that has more to do than there is time for.
@@ -66,6 +68,7 @@ export async function sweep(
   const resumed = await step('resume', () => sendDueResumes(deps, slice(5_000)));
   const fed = await step('feed', () => feedAll(deps, slice(15_000)));
   const forgotten = await step('keys', () => repeat(() => forgetKeys(db)));
+  const pruned = await step('attempts', () => pruneAttempts(db, slice(5_000)));
   const removed = await step('remove', () => removeDeleted(db, atMost(20_000)));
   const folded = await step('fold', () => fold(db, atMost(5_000)));
   const foldedBatches = await step('fold_batches', () => foldBatchCounts(db, atMost(5_000)));
@@ -83,6 +86,7 @@ export async function sweep(
     resumed,
     fed: fed?.jobs,
     forgotten,
+    pruned,
     removed: removed?.removed,
     folded,
     foldedBatches,
