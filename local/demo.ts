@@ -1,21 +1,24 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { buildLambdas } from '../scripts/build.ts';
 import { type Api, apiClient } from './api.ts';
 import { archiveAndRestore } from './demo/archive.ts';
-import { importCsv } from './demo/import.ts';
+import { checkCsv, importCsv } from './demo/import.ts';
 import { type BatchState, follow } from './demo/progress.ts';
 import { report, whereToLook } from './demo/report.ts';
+import { readFlags } from './flags.ts';
 import { sampleProviderName, startSampleProvider } from './sample-provider.ts';
 import { root } from './stack/paths.ts';
 import { stopOnSignals } from './stack/shutdown.ts';
 import { startStack } from './stack/stack.ts';
 
 /**
- * `npm run demo [-- --csv FILE --data DIR]`: from a list of companies to researched companies, into the archive and back,
+ * `npm run demo`: from a list of companies to researched companies, into the archive and back,
  * on this machine. Exits with 1 when anything was lost, came twice, changed on the way, or did not end.
  */
-const { values } = parseArgs({ options: { csv: { type: 'string' }, data: { type: 'string' } } });
+const values = readFlags(
+  { csv: { type: 'string' }, data: { type: 'string' } },
+  'npm run demo [-- --csv FILE --data DIR]',
+);
 const from = process.env.INIT_CWD ?? process.cwd();
 const csv = values.csv ? resolve(from, values.csv) : resolve(root, 'examples', 'companies.csv');
 const home = values.data ? resolve(from, values.data) : resolve(root, '.aim');
@@ -40,6 +43,7 @@ if (!asked.aborted) {
 }
 
 async function demo(): Promise<boolean> {
+  await checkCsv(csv);
   await buildLambdas();
   const stack = await startStack({ home, say: console.log });
   stopping.push(stack.stop);

@@ -1,27 +1,28 @@
 import { resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { buildLambdas } from '../scripts/build.ts';
 import { apiClient } from './api.ts';
+import { readFlags, refuse } from './flags.ts';
 import { sampleProviderName, startSampleProvider } from './sample-provider.ts';
 import { root } from './stack/paths.ts';
 import { stopOnSignals } from './stack/shutdown.ts';
 import { startStack } from './stack/stack.ts';
 
-/** `npm start [-- --port 8787 --host 127.0.0.1 --data DIR]`: keeps the stack up until Ctrl-C. */
-const { values } = parseArgs({
-  options: {
+/** `npm start`: keeps the stack up until Ctrl-C. */
+const usage = 'npm start [-- --port 8787 --host 127.0.0.1 --data DIR]';
+const values = readFlags(
+  {
     port: { type: 'string', default: '8787' },
     host: { type: 'string', default: '127.0.0.1' },
     data: { type: 'string' },
   },
-});
+  usage,
+);
 const home = values.data
   ? resolve(process.env.INIT_CWD ?? process.cwd(), values.data)
   : resolve(root, '.aim');
 const port = Number(values.port);
 if (!Number.isInteger(port) || port < 1 || port > 65_535) {
-  console.error(`--port ${values.port}: give a number from 1 to 65535`);
-  process.exit(2);
+  refuse(`--port ${values.port}: give a number from 1 to 65535`, usage);
 }
 
 const stopping: (() => Promise<void>)[] = [];

@@ -1,4 +1,4 @@
-import { createReadStream, existsSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type Columns, listed } from '../../core/import/columns.ts';
 import { readCompanies } from '../../core/import/csv.ts';
@@ -21,9 +21,20 @@ const rowsPerCall = 1_000;
 const bytesPerCall = 900 * 1024;
 const shown = 8;
 
+/** Reads it from end to end, so that what cannot be read is told before anything is started. @throws Error that says why */
+export async function checkCsv(file: string): Promise<void> {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (!found?.isFile())
+    throw new Error(`${file} ${found ? 'is not a file' : 'does not exist'}; give a CSV file with --csv`);
+  try {
+    for await (const _ of readCompanies(() => createReadStream(file)));
+  } catch (error) {
+    throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
 /** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken, and of no domains. */
 export async function importCsv(api: Api, campaignId: string, file: string): Promise<Imported> {
-  if (!existsSync(file)) throw new Error(`${file} does not exist; give a CSV file with --csv`);
   const startedAt = Date.now();
   const count: Imported = { rows: 0, companies: 0, doubles: 0, rejected: 0 };
   const notes: string[] = [];
