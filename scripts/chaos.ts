@@ -3,19 +3,20 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import { CreateQueueCommand, GetQueueAttributesCommand, type SQSClient } from '@aws-sdk/client-sqs';
 import { connect } from '../core/db/connect.ts';
 import { applyMigrations } from '../core/db/migrate.ts';
 import { enqueue, kickOff } from '../core/research/enqueue.ts';
 import { buildApp } from '../lambdas/api/app.ts';
 import { sqsQueue } from '../lambdas/sqs.ts';
+import { readFlags, refuse } from '../local/flags.ts';
 import { giveLogins } from '../local/stack/logins.ts';
 import { root } from '../local/stack/paths.ts';
 import { freePort } from '../local/stack/ports.ts';
 import { startPostgres } from '../local/stack/postgres.ts';
 import { startQueue } from '../local/stack/queue.ts';
 import { sqsClient } from '../local/stack/queues.ts';
+import { stopOnSignals } from '../local/stack/shutdown.ts';
 import { holds, openJobs, prove } from '../test/chaos/soak/proof.ts';
 import { faultyProvider } from '../test/chaos/soak/provider.ts';
 import type { WorkerConfig } from '../test/chaos/soak/worker.ts';
@@ -25,21 +26,38 @@ import { aCampaign, aProvider, aTenant, someCompanies } from '../test/support/fa
  * `npm run chaos [-- --minutes 3]`: the engine under kills. Workers die every few seconds, Postgres at least five
  * times, a tenth of the messages comes twice and none in order, a fifth of the asks goes wrong in every way there is.
  */
-const { values } = parseArgs({
-  options: { minutes: { type: 'string', default: '10' }, jobs: { type: 'string' } },
-});
+const usage = 'npm run chaos [-- --minutes 10 --jobs N]';
+const values = readFlags({ minutes: { type: 'string', default: '10' }, jobs: { type: 'string' } }, usage);
 const minutes = Number(values.minutes);
 const jobs = Number(values.jobs ?? (minutes >= 10 ? 100_000 : 15_000));
+if (!(minutes > 0)) refuse(`--minutes ${values.minutes}: give a number above 0`, usage);
 const tenants = 4;
+if (!(jobs > 0) || jobs % tenants !== 0)
+  refuse(`--jobs ${values.jobs}: give a multiple of ${tenants}`, usage);
 const workers = 3;
 const postgresRestarts = 5;
 // The kills end after six tenths of the time. What is left then ends in a moment; a busy machine is given longer.
 const deadline = Date.now() + Math.max(minutes * 1.5, 12) * 60_000;
 
 const home = mkdtempSync(join(tmpdir(), 'aim-chaos-'));
+const running: ChildProcess[] = [];
+// Undone in the reverse order, however we end.
+const undo: (() => unknown)[] = [() => rmSync(home, { recursive: true, force: true })];
+const undoAll = async () => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const end of undo.splice(0).reverse()) await end();
+};
+const asked = stopOnSignals(undoAll);
+process.on('uncaughtException', (error) => {
+  // Of what is being taken down.
+  if (asked.aborted) return;
+  console.error(error);
+  void undoAll().finally(() => process.exit(1));
+});
 const port = await freePort();
 const start = () => startPostgres({ home, log: join(home, 'postgres.log'), port });
 let postgres = await start();
+undo.push(() => postgres.remove());
 await applyMigrations(postgres.url);
 const logins = await giveLogins(postgres.url);
 const owner = connect(postgres.url, { max: 2 });
@@ -81,7 +99,6 @@ const config = {
   ...{ databaseUrl: logins.worker, endpoint: queueServer.endpoint, research, deadLetters },
   ...{ invocationMs: 14_000, leaseSeconds: 15, duplicates: 0.1 },
 };
-const running: ChildProcess[] = [];
 for (let n = 0; n < workers; n++) running[n] = spawnWorker({ ...config, does: 'dispatch' });
 running[workers] = spawnWorker({ ...config, does: 'sweep' });
 
@@ -135,8 +152,7 @@ for (const child of running) child.kill('SIGKILL');
 await Promise.all([owner.close(), apiDb.close(), provider.close()]);
 client.destroy();
 await queueServer.stop();
-await postgres.remove();
-rmSync(home, { recursive: true, force: true });
+await undoAll();
 console.log(passed ? '1 passed, 0 failed' : '0 passed, 1 failed');
 process.exit(passed ? 0 : 1);
 

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { root } from '../../local/stack/paths.ts';
+import { isAlive } from '../../local/stack/processes.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'aim-commands-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -24,6 +26,7 @@ test.each([
   ['a value whose flag npm has taken', 'local/start.ts', ['9123'], "Unexpected argument '9123'"],
   ['a port that is none', 'local/start.ts', ['--port', '0'], '--port 0: give a number'],
   ['a misspelt flag of the demo', 'local/demo.ts', ['--cvs', 'x'], "Unknown option '--cvs'"],
+  ['minutes that are no number', 'scripts/chaos.ts', ['--minutes', 'abc'], '--minutes abc: give a number'],
 ])('%s is refused with how the command is called', async (_, file, args, said) => {
   const { code, complaint } = await command(file, ...args);
 
@@ -58,4 +61,24 @@ test.each([
   expect([code, complaint]).toEqual([1, expect.stringContaining(said)]);
   expect(complaint).toContain(file);
   expect(() => rmSync(home, { recursive: true })).toThrow('no such file');
+});
+
+test('a command that is asked to end ends what it runs, and begins nothing further', async () => {
+  const program = `
+    import { run } from './scripts/run.ts';
+    await run(['-e', 'console.log(process.pid); setInterval(() => {}, 1_000)']);
+    await run(['-e', 'console.log("further")']);`;
+  const child = spawn(process.execPath, ['--no-warnings', '--input-type=module', '-e', program], {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const said: string[] = [];
+  const lines = createInterface(child.stdout).on('line', (line) => said.push(line));
+  await once(lines, 'line');
+
+  child.kill('SIGTERM');
+
+  expect(await once(child, 'close')).toEqual([143, null]);
+  expect(said).toHaveLength(1);
+  expect(isAlive(Number(said[0]))).toBe(false);
 });
