@@ -1,4 +1,4 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { buildLambdas } from '../scripts/build.ts';
 import { type Api, apiClient } from './api.ts';
 import { archiveAndRestore } from './demo/archive.ts';
@@ -53,7 +53,10 @@ async function demo(): Promise<boolean> {
     name: `Demo ${new Date().toISOString().slice(0, 19).replace('T', ' ')}`,
   });
   await tellOfEarlierRuns(api);
-  const imported = await importCsv(api, campaign.id, csv);
+  const imported = await importCsv(api, campaign.id, {
+    file: csv,
+    log: join(home, 'log', 'import.log'),
+  });
 
   // A larger list gets a larger provider, so that the demo of ten thousand companies ends within minutes, too.
   const concurrency = imported.companies > 1_000 ? 1_000 : 60;

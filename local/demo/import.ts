@@ -1,5 +1,5 @@
-import { createReadStream, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { createReadStream, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { type Columns, listed } from '../../core/import/columns.ts';
 import { readCompanies } from '../../core/import/csv.ts';
 import type { CompanyLine } from '../../core/import/row.ts';
@@ -33,8 +33,16 @@ export async function checkCsv(file: string): Promise<void> {
   }
 }
 
-/** Imports a CSV file over the API, a thousand rows a call, and tells of every kind of row that was not taken, and of no domains. */
-export async function importCsv(api: Api, campaignId: string, file: string): Promise<Imported> {
+/**
+ * Imports a CSV file over the API, a thousand rows a call, and says of each row that is not taken why, and when no column
+ * is the domain.
+ * @param log gets them all where they are too many for the terminal
+ */
+export async function importCsv(
+  api: Api,
+  campaignId: string,
+  { file, log }: { file: string; log: string },
+): Promise<Imported> {
   const startedAt = Date.now();
   const count: Imported = { rows: 0, companies: 0, doubles: 0, rejected: 0 };
   const notes: string[] = [];
@@ -89,6 +97,10 @@ export async function importCsv(api: Api, campaignId: string, file: string): Pro
     `\n${basename(file)}: ${count.rows} rows → ${count.companies} companies, ${count.doubles} doubles, ${count.rejected} not taken (${seconds} s)`,
   );
   for (const note of notes.slice(0, shown)) console.log(`  ${note}`);
-  if (notes.length > shown) console.log(`  … and ${notes.length - shown} more`);
+  if (notes.length > shown) {
+    mkdirSync(dirname(log), { recursive: true });
+    writeFileSync(log, `${notes.join('\n')}\n`);
+    console.log(`  … and ${notes.length - shown} more; all of them in ${log}`);
+  }
   return count;
 }

@@ -17,6 +17,32 @@ interface Totals {
   prospects: number;
 }
 
+interface Sample {
+  name: string;
+  domain: string | null;
+  status: string;
+  tries: number;
+  found: string | null;
+  people: number;
+}
+
+/** A table that a terminal of so many columns does not break: what is found has the room that is left. */
+export function tableOf(samples: Sample[], columns: number): string {
+  const hasDomains = columns >= 100;
+  const widths = [columns < 120 ? 20 : 26, ...(hasDomains ? [24] : []), 11, 7, 8];
+  // A border before each column, and one behind the last.
+  const left = columns - widths.reduce((sum, width) => sum + width + 1, 0) - 2;
+  const table = new Table({
+    head: ['Company', ...(hasDomains ? ['Domain'] : []), 'Ended', 'Tries', 'People', 'Found'],
+    style: { head: [], border: [] },
+    colWidths: [...widths, Math.min(80, Math.max(12, left))],
+    wordWrap: false,
+  });
+  for (const { name, domain, status, tries, people, found } of samples)
+    table.push([name, ...(hasDomains ? [domain ?? '–'] : []), status, tries, people, found ?? '–']);
+  return table.toString();
+}
+
 /** Prints what became of the batch, counted in the database. @returns whether nothing was lost and nothing came twice */
 export async function report(run: {
   stack: Stack;
@@ -41,14 +67,7 @@ export async function report(run: {
         (select count(*) from prospect_research where campaign_id = ${run.campaignId}) as prospects
       from research_jobs j where j.batch_id = ${run.batchId}`);
     if (!totals) throw new Error('the database gave no totals');
-    const samples = await db.query<{
-      name: string;
-      domain: string | null;
-      status: string;
-      tries: number;
-      found: string | null;
-      people: number;
-    }>(
+    const samples = await db.query<Sample>(
       sql('demo.samples')`
       select c.name, c.domain, j.status, 1 + j.retry_count + j.throttle_count as tries,
         coalesce(r.summary, j.error_message) as found,
@@ -67,16 +86,7 @@ export async function report(run: {
       where j.batch_id = ${run.batchId} and a.outcome not in ('completed', 'accepted')
       group by 1, 2 order by 3 desc`);
 
-    const table = new Table({
-      head: ['Company', 'Domain', 'Ended', 'Tries', 'People', 'Found'],
-      style: { head: [], border: [] },
-      colWidths: [26, 24, 11, 7, 8, 46],
-      wordWrap: false,
-    });
-    for (const row of samples) {
-      table.push([row.name, row.domain ?? '–', row.status, row.tries, row.people, row.found ?? '–']);
-    }
-    console.log(`\n${table}`);
+    console.log(`\nThe most troubled of them:\n${tableOf(samples, process.stdout.columns ?? 80)}`);
     console.log('\nTroubles on the way:');
     for (const { outcome, code, attempts } of outcomes)
       console.log(`  ${attempts} × ${outcome}${code ? `: ${code}` : ''}`);

@@ -113,7 +113,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       DELIVERY_QUEUE_URL: queues.get('DeliveryQueue')?.url ?? '',
       // A provider in a container reaches this machine under another name, and lives in a network of its own.
       PUBLIC_URL: process.env.PUBLIC_URL || addressOf(host, port),
-      PROVIDER_ALLOWED_NETWORKS: process.env.PROVIDER_ALLOWED_NETWORKS || '127.0.0.0/8,::1/128',
+      PROVIDER_ALLOWED_NETWORKS: `127.0.0.0/8,::1/128,${process.env.PROVIDER_ALLOWED_NETWORKS ?? ''}`,
       AWS_ENDPOINT_URL_SQS: queue.endpoint,
       AWS_ENDPOINT_URL_LAMBDA: invokeServer.url,
     };

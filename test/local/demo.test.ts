@@ -1,6 +1,11 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { archiveWork } from '../../core/archive/on-demand.ts';
 import type { Api as HttpApi } from '../../local/api.ts';
 import { archiveAndRestore } from '../../local/demo/archive.ts';
+import { importCsv } from '../../local/demo/import.ts';
+import { tableOf } from '../../local/demo/report.ts';
 import { aClient, anApi } from '../api/client.ts';
 import { archiver, aVariedCampaign } from '../support/archive.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -55,4 +60,32 @@ test.each([
   await db.query({ statement: 'sabotage', text: onRestore(what), values: [] });
   expect(await demo()).toBe(false);
   expect(said.join('\n')).toContain(verdict);
+});
+
+test.each([[80], [100], [120], [200]])("the demo's table fits a terminal of %i columns", (columns) => {
+  const sample = {
+    name: 'A company with quite a long name, GmbH & Co. KG',
+    domain: 'with-quite-a-long-name.example',
+    status: 'completed',
+    tries: 12,
+    found: 'Sample data: '.repeat(20),
+    people: 3,
+  };
+  const lines = tableOf([sample, { ...sample, domain: null, found: null }], columns).split('\n');
+  expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(columns);
+  expect(lines.join('\n')).toContain('completed │ 12    │ 3      │ Sample data');
+});
+
+test('the demo names every row that is not taken: the first on the terminal, all in a file', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'aim-import-'));
+  const [file, log] = [join(folder, 'list.csv'), join(folder, 'log', 'import.log')];
+  writeFileSync(file, `name,domain\n${'Acme,acme.example\n'.repeat(21)}`);
+
+  const taken = (async () => ({ results: [{ index: 0, status: 'created' }] })) as HttpApi;
+  const count = await importCsv(taken, 'a-campaign', { file, log });
+
+  expect(count).toEqual({ rows: 21, companies: 1, doubles: 20, rejected: 0 });
+  expect(said.at(-1)).toBe(`  … and 12 more; all of them in ${log}`);
+  expect(readFileSync(log, 'utf8').trim().split('\n')).toHaveLength(20);
+  rmSync(folder, { recursive: true });
 });
