@@ -61,6 +61,7 @@ onOrphaned(() => void stop().then(() => process.exit(1)));
 
 try {
   const stack = await startStack({ home: join(home, 'stack') });
+  ends.push(() => rmSync(stack.databaseFolder, { recursive: true, force: true }));
   ends.push(() => stack.stop());
   const provider = await startProvider();
   ends.push(() => provider.stop());
