@@ -86,7 +86,7 @@ export async function report(run: {
       where j.batch_id = ${run.batchId} and a.outcome not in ('completed', 'accepted')
       group by 1, 2 order by 3 desc`);
 
-    console.log(`\nThe most troubled of them:\n${tableOf(samples, process.stdout.columns ?? 80)}`);
+    console.log(`\nThe most troubled of them:\n${tableOf(samples, process.stdout.columns || 80)}`);
     console.log('\nTroubles on the way:');
     for (const { outcome, code, attempts } of outcomes)
       console.log(`  ${attempts} × ${outcome}${code ? `: ${code}` : ''}`);

@@ -31,7 +31,8 @@ const locks = () => readdirSync(join(project, '.runtime')).filter((name) => !nam
 /** Runs `node boot.mjs demo` in a project in which all is installed. */
 function boot(program = `console.log('ran')`) {
   writeFileSync(join(project, 'local', 'demo.ts'), program);
-  const child = spawn(process.execPath, ['boot.mjs', 'demo'], {
+  // Through a shell, as npm does it.
+  const child = spawn('sh', ['-c', '"$0" boot.mjs demo; exit $?', process.execPath], {
     cwd: project,
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { PATH: process.env.PATH },
@@ -67,4 +68,19 @@ test('a second command waits for one that installs, and names its process and th
 
   expect(await closed).toEqual([0, null]);
   expect(said.at(-1)).toBe('ran');
+});
+
+test('a command whose starter is killed is asked to end once, however long it takes', async () => {
+  const { child, said, line, closed } = boot(`
+    process.on('SIGTERM', () => console.log('asked'));
+    process.once('SIGTERM', () => setTimeout(() => process.exit(), 1_500));
+    setInterval(() => {}, 1_000);
+    console.log('ready');`);
+  await line();
+
+  child.kill('SIGKILL');
+  // Its output ends with the command, not with the shell.
+  await closed;
+
+  expect(said).toEqual(['ready', 'asked']);
 });
