@@ -29,7 +29,7 @@ async function importing(text: string) {
   const file = join(folder, 'list.csv');
   await writeFile(file, text);
   const http = (async (method, path, body) => (await client.send(method, path, body)).body) as HttpApi;
-  return importCsv(http, await client.campaign(), file);
+  return importCsv(http, await client.campaign(), { file, log: join(folder, 'import.log') });
 }
 
 test('an import tells how many rows it took, and why not the others', async () => {
