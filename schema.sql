@@ -880,6 +880,8 @@ create table research_providers (
   quota_asks integer,
   quota_until timestamp with time zone,
   weight integer not null default 1,
+  former_secret text,
+  secret_changed_at timestamp with time zone,
   constraint research_providers_batch_size_check CHECK (((batch_size >= 1) AND (batch_size <= 100))),
   constraint research_providers_circuit CHECK (((circuit = ANY (ARRAY['closed'::text, 'open'::text, 'half_open'::text])) AND ((circuit = 'closed'::text) = (circuit_reason IS NULL)) AND ((circuit = 'half_open'::text) = (probe_until IS NOT NULL)) AND ((circuit <> 'open'::text) OR (paused_until IS NOT NULL)) AND (failed_asks >= 0) AND (circuit_trips >= 0))),
   constraint research_providers_concurrency_check CHECK ((concurrency > 0)),
@@ -908,6 +910,7 @@ create policy worker on research_providers for all to aim_worker using (true) wi
 grant delete, insert, select, update on research_providers to aim_api;
 grant select on research_providers to aim_definer;
 grant delete, insert, select, update on research_providers to aim_worker;
+CREATE TRIGGER keep_former_secret BEFORE UPDATE OF secret ON public.research_providers FOR EACH ROW WHEN ((old.secret IS DISTINCT FROM new.secret)) EXECUTE FUNCTION aim.keep_former_secret();
 CREATE TRIGGER note_deleted AFTER DELETE ON public.research_providers REFERENCING OLD TABLE AS before FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
 CREATE TRIGGER note_inserted AFTER INSERT ON public.research_providers REFERENCING NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
 CREATE TRIGGER note_updated AFTER UPDATE ON public.research_providers REFERENCING OLD TABLE AS before NEW TABLE AS after FOR EACH STATEMENT EXECUTE FUNCTION aim.note_providers('provider');
@@ -1429,9 +1432,11 @@ CREATE OR REPLACE FUNCTION aim.find_ask(ask uuid)
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
-    select p.user_id, p.id, p.secret
-    from research_attempts a join research_providers p on p.id = a.provider_id
-    where a.ask_id = ask limit 1
+    select p.user_id, p.id, unnest(case
+      when a.started_at < p.secret_changed_at and now() < p.secret_changed_at + make_interval(secs => p.lease_seconds)
+      then array[p.secret, p.former_secret] else array[p.secret] end)
+    from (select provider_id, started_at from research_attempts where ask_id = ask limit 1) a
+    join research_providers p on p.id = a.provider_id
   $function$
 ;
 alter function aim.find_ask(uuid) owner to aim_definer;
@@ -1607,6 +1612,18 @@ end
 $function$
 ;
 alter function aim.index_chunk() owner to aim_definer;
+
+CREATE OR REPLACE FUNCTION aim.keep_former_secret()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+begin
+  new.former_secret := old.secret;
+  new.secret_changed_at := clock_timestamp();
+  return new;
+end
+$function$;
 
 CREATE OR REPLACE FUNCTION aim.keys_of_attempts()
  RETURNS trigger

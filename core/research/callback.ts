@@ -12,15 +12,17 @@ export interface FoundAsk {
   askId: string;
   tenantId: string;
   providerId: string;
-  /** Verifies the callback's signature. */
-  secret: string;
+  /** One of them signed a callback: the present one and, for a lease after a change, the one that the ask was signed with. */
+  secrets: string[];
 }
 
 /** The only statement before a callback is verified. @returns undefined for an unknown ask */
 export async function findAsk(db: Db, askId: string): Promise<FoundAsk | undefined> {
-  const [row] = await db.query<{ user_id: string; provider_id: string; secret: string }>(sql('callback.find')`
+  const rows = await db.query<{ user_id: string; provider_id: string; secret: string }>(sql('callback.find')`
     select user_id, provider_id, secret from aim.find_ask(${askId})`);
-  return row && { askId, tenantId: row.user_id, providerId: row.provider_id, secret: row.secret };
+  const [row] = rows;
+  const secrets = rows.map(({ secret }) => secret);
+  return row && { askId, tenantId: row.user_id, providerId: row.provider_id, secrets };
 }
 
 export interface Applied {

@@ -18,14 +18,16 @@ function refuse(): Unauthorized {
   return new Unauthorized(message, 'invalid_signature');
 }
 
-function isSigned(secret: string, body: string, headers: Record<string, string>): boolean {
-  try {
-    new Webhook(secret).verify(body, headers, { jsonParse: false });
-    return true;
-  } catch {
-    // Whatever is wrong with the headers, the caller is not known.
-    return false;
-  }
+function isSigned(secrets: string[], body: string, headers: Record<string, string>): boolean {
+  return secrets.some((secret) => {
+    try {
+      new Webhook(secret).verify(body, headers, { jsonParse: false });
+      return true;
+    } catch {
+      // Whatever is wrong with the headers, the caller is not known.
+      return false;
+    }
+  });
 }
 
 /** Finding the ask is the only statement before a signature is verified; an unknown ask looks like a wrong signature. */
@@ -48,7 +50,7 @@ const verified = createMiddleware<CallbackEnv>(async (c, next) => {
   };
   if (Object.values(headers).includes('') || !Id.safeParse(askId).success) throw refuse();
   const ask = await findAsk(db, askId);
-  if (!ask || !isSigned(ask.secret, c.get('rawBody'), headers)) throw refuse();
+  if (!ask || !isSigned(ask.secrets, c.get('rawBody'), headers)) throw refuse();
   c.set('ask', ask);
   bindTenant(c, ask.tenantId);
   return next();

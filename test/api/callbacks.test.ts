@@ -1,5 +1,6 @@
-import { randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
+import { sql } from '../../core/db/sql.ts';
 import { claim } from '../../core/research/claim.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
@@ -165,4 +166,54 @@ test('dispatch by domain rejects unknown companies one by one, and a dry run cha
   });
   expect((await client.get('/v1/batches')).body.data).toHaveLength(1);
   expect((await client.post(path, { ...request, provider: 'none' })).status).toBe(404);
+});
+
+describe('after its provider got another secret', () => {
+  const another = () => `whsec_${randomBytes(24).toString('base64')}`;
+  async function change(with_ = another()): Promise<string> {
+    const draft = { kind: 'webhook', url: 'https://provider.example/', secret: with_ };
+    expect((await client.put('/v1/providers/a-provider', draft)).status).toBe(200);
+    return with_;
+  }
+  const answers = async (key: string) => {
+    const body = '{"results":[{}]}';
+    return (await send(body, sign(body, { with: key }))).status;
+  };
+
+  test('an ask from before takes results signed with either, and no others', async () => {
+    const present = await change();
+    expect([await answers(secret), await answers(present), await answers(another())]).toEqual([
+      200, 200, 401,
+    ]);
+  });
+
+  test('an ask from then on takes the present one only', async () => {
+    await change();
+    await db.query(
+      sql('t')`update research_attempts set started_at = clock_timestamp() where ask_id = ${askId}`,
+    );
+    expect(await answers(secret)).toBe(401);
+  });
+
+  test('the former one is out once the lease is over, or at a second change', async () => {
+    const present = await change();
+    await db.query(sql('t')`update research_providers
+      set secret_changed_at = secret_changed_at - make_interval(secs => lease_seconds) where secret = ${present}`);
+    await db.query(
+      sql(
+        't',
+      )`update research_attempts set started_at = started_at - interval '1 day' where ask_id = ${askId}`,
+    );
+    expect([await answers(secret), await answers(present)]).toEqual([401, 200]);
+    await change();
+    expect([await answers(secret), await answers(present)]).toEqual([401, 200]);
+  });
+
+  test('another change of the provider keeps the former one', async () => {
+    const present = await change();
+    await db.query(
+      sql('t')`update research_providers set weight = 2, secret = secret where secret = ${present}`,
+    );
+    expect(await answers(secret)).toBe(200);
+  });
 });

@@ -170,7 +170,7 @@ test('a 202 hands the job over on the longer lease, and the signed callback ends
   expect((await run.jobs()).map((job) => job.status)).toEqual(['processing', 'processing', 'processing']);
   const [ask] = run.remote.asks as [AskBody];
   const found = await findAsk(db, ask.askId);
-  expect(found).toMatchObject({ tenantId: run.tenantId, secret: run.provider.secret });
+  expect(found).toMatchObject({ tenantId: run.tenantId, secrets: [run.provider.secret] });
   if (!found) throw new Error('no ask');
   const results = completeAll(ask).body as { results: unknown[] };
   const answers = await Promise.all(

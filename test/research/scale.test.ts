@@ -158,7 +158,7 @@ test('a callback of a provider without limits feeds nobody: it frees no permit',
   const results = completeAll({
     requests: ask.jobs.map((job) => ({ jobId: job.id, attemptId: job.attempt_id, company: job.company })),
   } as never).body as { results: unknown[] };
-  const found = { askId: ask.id, tenantId: world.tenantId, providerId: world.provider.id, secret: '' };
+  const found = { askId: ask.id, tenantId: world.tenantId, providerId: world.provider.id, secrets: [] };
   const statements = await statementsOf((worker) =>
     applyResults({ ...conveyor.deps, db: worker }, found, results.results),
   );
