@@ -1258,11 +1258,18 @@ CREATE OR REPLACE FUNCTION aim.contacts_by_email(tenant uuid, campaign uuid, key
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_sort TO 'off'
+ SET enable_bitmapscan TO 'off'
 AS $function$
 begin
   perform aim.search_guard(tenant);
-  return query select lower(c.email), c.id from contacts c
-    where c.campaign_id = campaign and c.user_id = tenant and c.email is not null and lower(c.email) = any(keys);
+  return query select k.key, c.id from unnest(keys) k (key)
+    cross join lateral (
+      select contacts.id, contacts.user_id from contacts
+      where campaign_id = campaign and email is not null and lower(email) >= k.key and lower(email) <= k.key
+      order by lower(email) limit 1
+    ) c
+    where c.user_id = tenant;
 end
 $function$
 ;

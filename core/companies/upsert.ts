@@ -4,7 +4,9 @@ import { type CompanyBulk, CompanyRow } from '../contract/companies.ts';
 import { type RowErrors, rowErrors } from '../contract/field-errors.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { walk } from '../db/walk.ts';
 import { naturalKey, normaliseDomain } from './domain.ts';
+import { companiesWithKeys } from './keys.ts';
 
 interface ParsedRow {
   index: number;
@@ -112,8 +114,10 @@ async function write(tx: Db, tenantId: string, campaignId: string, rows: ParsedR
   // Rows that stayed as they were are locked, but not returned.
   const seen = new Set(changed.map((row) => row.key));
   const rest = rows.map((row) => row.key).filter((key) => !seen.has(key));
-  const unchanged = await tx.query<Written>(sql('companies.unchanged')`
-    select natural_key as key, id, 'unchanged' as status from companies
-    where campaign_id = ${campaignId} and natural_key = any(${rest}::text[]) and user_id = ${tenantId}`);
+  const unchanged = await walk<Written>(
+    tx,
+    sql('companies.unchanged')`
+    select key, id, 'unchanged' as status from ${companiesWithKeys(tenantId, campaignId, rest)} c`,
+  );
   return [...changed, ...unchanged];
 }

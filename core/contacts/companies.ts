@@ -1,7 +1,9 @@
 import { naturalKey, normaliseDomain } from '../companies/domain.ts';
+import { companiesWithKeys } from '../companies/keys.ts';
 import type { ContactRow } from '../contract/contacts.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { walk } from '../db/walk.ts';
 
 type Key = { ok: true; key: string | null } | { ok: false; reason: string };
 type Found =
@@ -35,11 +37,17 @@ export async function findCompanies(
   const known = new Set<string>();
   const idOfKey = new Map<string, string>();
   if (ids.size + keys.size > 0) {
-    const found = await tx.query<{ id: string; key: string }>(sql('contacts.companies')`
+    const found = await walk<{ id: string; key: string }>(
+      tx,
+      sql('contacts.companies')`
       select id, natural_key as key from companies
-      where campaign_id = ${campaignId} and user_id = ${tenantId}
-        and (id = any(${[...ids]}::uuid[]) or natural_key = any(${[...keys]}::text[]))
-      order by id for key share`);
+      where id = any(${[...ids]}::uuid[] || array(
+          select id from ${companiesWithKeys(tenantId, campaignId, [...keys])} c
+        ))
+        -- No equations: these have indexes of their own, and the ids are to be what is looked up.
+        and campaign_id is not distinct from ${campaignId} and user_id is not distinct from ${tenantId}
+      order by id for key share`,
+    );
     for (const { id, key } of found) {
       known.add(id);
       idOfKey.set(key, id);

@@ -1,6 +1,8 @@
 import { normaliseDomain } from '../companies/domain.ts';
+import { companiesWithKeys } from '../companies/keys.ts';
 import type { Db } from '../db/connect.ts';
 import { sql } from '../db/sql.ts';
+import { walk } from '../db/walk.ts';
 import type { DeliveryQueue } from '../deliveries/queue.ts';
 import { Conflict, type FieldError, NotFound } from '../errors.ts';
 import { awaitEnd } from '../resumes/set.ts';
@@ -147,17 +149,19 @@ async function findCompanies(
     return null;
   });
   const distinct = [...new Set(keys.filter((key) => key !== null))];
-  const found = await tx.query<{ key: string; id: string }>(
+  type Found = { key: string; id: string };
+  const found =
     field === 'companyIds'
-      ? sql('enqueue.companies_by_id')`
+      ? await tx.query<Found>(sql('enqueue.companies_by_id')`
           with named as materialized (
             select id, campaign_id, user_id from companies where id = any(${distinct}::uuid[])
           )
-          select id::text as key, id from named where campaign_id = ${campaignId} and user_id = ${tenantId}`
-      : sql('enqueue.companies_by_domain')`
-          select natural_key as key, id from companies
-          where campaign_id = ${campaignId} and natural_key = any(${distinct}::text[]) and user_id = ${tenantId}`,
-  );
+          select id::text as key, id from named where campaign_id = ${campaignId} and user_id = ${tenantId}`)
+      : await walk<Found>(
+          tx,
+          sql('enqueue.companies_by_domain')`
+          select key, id from ${companiesWithKeys(tenantId, campaignId, distinct)} c`,
+        );
   const idOf = new Map(found.map((row) => [row.key, row.id]));
   const companyIds = new Set<string>();
   let repeated = 0;
