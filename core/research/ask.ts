@@ -12,6 +12,8 @@ type Reply = Reading & {
   httpStatus?: number;
   /** What the provider says is left of its quota, whatever it answered. */
   rateLimit?: RateLimit;
+  /** Characters of its body. */
+  size?: number;
 };
 export type Answer = Reply & { latencyMs: number };
 
@@ -53,6 +55,7 @@ async function exchange(
   const { reading, ...head } = readHead(status, headers, deps.clock());
   return {
     httpStatus: status,
+    size: text?.length ?? 0,
     ...head,
     ...(reading ?? (text === undefined ? readFailure(error) : readSuccess(text))),
   };

@@ -10,6 +10,7 @@ import { feed, unstamp } from './feed.ts';
 import { watch } from './health.ts';
 import { outcomesOf } from './outcomes.ts';
 import type { Log, ResearchQueue } from './queue.ts';
+import { answerRoom } from './room.ts';
 import { freesPermit, type Outcome, type Settled } from './settle.ts';
 import { settler } from './settler.ts';
 import { rounds } from './suspects.ts';
@@ -87,8 +88,10 @@ async function run(
   });
   if (asks.length === 0) return { asks, settled: [] };
   const health = watch(deps);
+  const room = answerRoom();
   const settling = settler(deps, {
     remainingMs,
+    written: room.written,
     async afterWrite(settled) {
       await health.write();
       const freed = settled.filter(freesPermit);
@@ -96,15 +99,18 @@ async function run(
     },
   });
   await takeTurns(asks, deps.concurrency, async (ask) => {
+    await room.enter();
     const fits = remainingMs() > ask.provider.timeout_ms + settleMarginMs;
     if (!fits || health.isStopped(ask.provider)) {
       health.unasked(ask);
+      room.answered(0);
       settling.add(released(ask));
       return;
     }
-    const answer = await askProvider(deps, ask);
+    const { size = 0, ...answer } = await askProvider(deps, ask);
+    room.answered(size);
     health.observe(ask, answer);
-    settling.add(outcomesOf(ask, answer));
+    settling.add(outcomesOf(ask, answer), size);
   });
   return { asks, settled: await settling.finish() };
 }

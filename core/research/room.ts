@@ -1,5 +1,5 @@
-/** What answers may take of an invocation's memory as text; read, and written down again, they take a few times that. */
-const maxBytes = 32 * 1024 * 1024;
+/** Characters of answers that an invocation may hold; read, and written down again, each takes some eight bytes of memory. */
+const maxSize = 32 * 1024 * 1024;
 /** Of an answer that is awaited, before any has come. */
 const firstGuess = 512 * 1024;
 
@@ -8,12 +8,12 @@ const firstGuess = 512 * 1024;
  * large as the largest so far, beside those that are awaited and those that are not written yet. Without it one event
  * of large results would end the process, and all that it had paid for and not written.
  */
-export function answerRoom({ bytes = maxBytes } = {}) {
+export function answerRoom({ size: all = maxSize } = {}) {
   let awaited = 0;
   let held = 0;
   let largest = firstGuess;
   const waiting: (() => void)[] = [];
-  const hasRoom = () => held + awaited === 0 || held + (awaited + 1) * largest <= bytes;
+  const hasRoom = () => held + awaited === 0 || held + (awaited + 1) * largest <= all;
   const admit = () => {
     while (waiting.length > 0 && hasRoom()) {
       awaited++;
@@ -27,7 +27,7 @@ export function answerRoom({ bytes = maxBytes } = {}) {
       admit();
       await turn;
     },
-    /** The answer came; its bytes are held until they are `written`. */
+    /** The answer came, of so many characters, which are held until they are `written`. */
     answered(size: number): void {
       awaited--;
       held += size;

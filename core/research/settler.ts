@@ -8,11 +8,15 @@ import { type Outcome, type Settled, settle } from './settle.ts';
 /** Answers that come together are written together; the first ones do not wait long for the slowest. */
 const gatherMs = 25;
 const writeEveryMs = 500;
+/** What is so large is not kept back for others to come. */
+const writeAtSize = 4 * 1024 * 1024;
 /** Below this, what could not be written is given up: the jobs come back when their lease ends. */
 const lastTryMs = 3_000;
 
 interface Options {
   remainingMs: () => number;
+  /** Once what was added is written, or given up: how large it was. */
+  written?: (size: number) => void;
   /** After each write, with what it moved. A throw is reported by `finish`. */
   afterWrite?: (settled: Settled[]) => Promise<void>;
 }
@@ -24,9 +28,10 @@ interface Options {
  */
 export function settler(
   deps: { db: Db; deliveries: DeliveryQueue; log: Log },
-  { remainingMs, afterWrite }: Options,
+  { remainingMs, written, afterWrite }: Options,
 ) {
   let waiting: Outcome[] = [];
+  let waitingSize = 0;
   const settled: Settled[] = [];
   let writing: Promise<void> = Promise.resolve();
   let failure: unknown;
@@ -39,12 +44,14 @@ export function settler(
     writtenAt = performance.now();
     writing = writing.then(async () => {
       const outcomes = waiting;
+      const size = waitingSize;
       waiting = [];
+      waitingSize = 0;
       if (outcomes.length === 0) return;
       const moved = await untilReachable(
         () => settle(deps.db, outcomes),
         () => remainingMs() - lastTryMs,
-      );
+      ).finally(() => written?.(size));
       settled.push(...moved);
       await afterWrite?.(moved);
     });
@@ -55,9 +62,13 @@ export function settler(
   };
 
   return {
-    add(outcomes: Outcome[]): void {
+    /** @param size what they hold, in characters */
+    add(outcomes: Outcome[], size = 0): void {
       waiting.push(...outcomes);
-      timer ??= setTimeout(flush, Math.max(gatherMs, writtenAt + writeEveryMs - performance.now()));
+      waitingSize += size;
+      const soon = Math.max(gatherMs, writtenAt + writeEveryMs - performance.now());
+      if (waitingSize >= writeAtSize) flush();
+      else timer ??= setTimeout(flush, soon);
     },
     /** Settles the rest, then ends the batches that have no open job left. @throws what any write threw */
     async finish(): Promise<Settled[]> {
