@@ -80,7 +80,7 @@ describe('behind a provider of large answers', () => {
       underWay--;
       return { body: { results: [], note: 'x'.repeat(6 * mb) } };
     };
-    run = await startRun(db, answer, { companies: 30, batchSize: 1, timeoutMs: 60_000 });
+    run = await startRun(db, answer, { companies: 30, batchSize: 1, timeoutMs: 30_000 });
     const ids = run.conveyor.sent.splice(0).flatMap((message) => message.body.jobIds);
     await dispatch(run.conveyor.deps, ids, { remainingMs: () => 60_000 });
     // Ten side by side, of whose size nothing is known, and from then on what has room.
