@@ -27,7 +27,6 @@ module.exports = {
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnly.join('|')})/)`],
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  // One test may have to wait for another's long transaction (test/support/horizon.ts).
-  testTimeout: 90_000,
+  testTimeout: 30_000,
   maxWorkers: 2,
 };

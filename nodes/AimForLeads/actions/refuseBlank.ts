@@ -17,7 +17,7 @@ export function refuseBlank(
       value === undefined || value === null || (typeof value === 'string' && value.trim() === '');
     if (!(name in options && isBlank)) continue;
     throw new NodeOperationError(this.getNode(), `${title} is blank`, {
-      description: `Give a value, or remove the option. An expression that finds nothing gives a blank.`,
+      description: 'Give a value, or remove the option. An expression that finds nothing gives a blank.',
       itemIndex,
     });
   }
