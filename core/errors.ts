@@ -65,3 +65,7 @@ export class Conflict extends AimError {
     super(message, { code, status: 409 }, options);
   }
 }
+
+/** Refused by the guard of archived campaigns: something was archived between the look and the write. */
+export const isArchived = (error: unknown): boolean =>
+  error instanceof Conflict && error.code === 'campaign_archived';

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Db } from '../db/connect.ts';
 import { isLockTrouble } from '../db/locks.ts';
 import { sql } from '../db/sql.ts';
-import { Conflict } from '../errors.ts';
+import { isArchived } from '../errors.ts';
 
 export interface ProspectFound {
   naturalKey: string;
@@ -93,8 +93,7 @@ async function untilUncrossed<Result>(work: () => Promise<Result>): Promise<Resu
     try {
       return await work();
     } catch (error) {
-      const isArchived = error instanceof Conflict && error.code === 'campaign_archived';
-      if (tries === lockTries || !(isLockTrouble(error) || isArchived)) throw error;
+      if (tries === lockTries || !(isLockTrouble(error) || isArchived(error))) throw error;
       await sleep(Math.random() * maxLockWaitMs * tries);
     }
   }

@@ -2,6 +2,7 @@ import { runErasure, startErasure } from '../../core/archive/forget/erase.ts';
 import { upsertContacts } from '../../core/contacts/upsert.ts';
 import type { Db } from '../../core/db/connect.ts';
 import { sql } from '../../core/db/sql.ts';
+import { Conflict } from '../../core/errors.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { aWorld } from '../support/factories.ts';
 import { tracesOf } from './traces.ts';
@@ -274,4 +275,23 @@ test('an address goes from URLs, in whatever part of it is encoded, and one that
     t`select body from dead_letters where user_id = ${tenantId}`,
   );
   expect(letter?.body.toString().split(' ')).toEqual(left);
+});
+
+test('an erasure that meets a campaign which is archived that moment looks again, and leaves nobody', async () => {
+  const { tenantId, email } = await aKnownPerson();
+  let steps = 0;
+  const meeting: Db = {
+    ...db.asWorker,
+    transaction(work) {
+      if (++steps === 3) return Promise.reject(new Conflict('campaign_archived', 'archived meanwhile'));
+      return db.asWorker.transaction(work);
+    },
+  };
+  const { id } = await startErasure({ db: db.asApi.forTenant(tenantId) }, tenantId, email);
+  const asked = { erasureId: id, tenantId, email };
+  expect(await runErasure(depsOf(meeting), asked, { remainingMs: () => 60_000 })).toMatchObject({
+    done: true,
+  });
+  expect(steps).toBeGreaterThan(3);
+  expect((await erasure(id))?.finished_at).not.toBeNull();
 });

@@ -6,7 +6,7 @@ import { isLockTrouble } from '../../db/locks.ts';
 import { ofTenant } from '../../db/scope.ts';
 import { created, utc } from '../../db/sorts.ts';
 import { sql } from '../../db/sql.ts';
-import { NotFound } from '../../errors.ts';
+import { isArchived, NotFound } from '../../errors.ts';
 import { type ArchiveDeps, finish } from '../work.ts';
 import { archiveWalks } from './archives.ts';
 import { liveWalks, type Position, type Walk } from './live.ts';
@@ -122,7 +122,8 @@ export async function runErasure(
       rows += await takeStep(db, erasureId, state, walk, person);
       moved++;
     } catch (error) {
-      if (!isLockTrouble(error)) throw error;
+      // A campaign that is archived meanwhile is left out of the next look, and its archive is walked for itself.
+      if (!isLockTrouble(error) && !isArchived(error)) throw error;
       await deps.sleep(200);
     }
   }
