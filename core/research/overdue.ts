@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Db } from '../db/connect.ts';
-import { sql } from '../db/sql.ts';
+import { type Fragment, sql } from '../db/sql.ts';
 import { endBatches, expand, hasNoOpenJob } from './batches.ts';
 
 const rowsPerChunk = 1_000;
@@ -11,20 +11,24 @@ const weekMs = 7 * 24 * 60 * 60 * 1000;
 const firstId = '00000000-0000-0000-0000-000000000000';
 const lastId = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
+/**
+ * A chunk of the open jobs of these batches, locked: batch by batch, each through the index that has its open jobs
+ * together, so no chunk sorts all that are left.
+ */
+const openJobsOf = (batches: Fragment): Fragment => sql.fragment`
+  select j.id from (${batches} offset 0) b
+  cross join lateral (
+    select id from research_jobs where batch_id = b.id and status in ('queued', 'processing')
+    order by status, company_id limit ${rowsPerChunk} for update skip locked
+  ) j
+  limit ${rowsPerChunk}`;
+
 /** Fails a chunk of open jobs of batches past their deadline. */
 export async function failOverdue(db: Db): Promise<number> {
   const rows = await db.query<{ batch_id: string }>(sql('sweep.overdue')`
     with overdue as (
-      -- Batch by batch, each through the index that has its open jobs together: no chunk sorts all that are left.
-      select j.id
-      from (
-        select id from research_batches where status = 'open' and deadline < now() order by deadline, id offset 0
-      ) b
-      cross join lateral (
-        select id from research_jobs where batch_id = b.id and status in ('queued', 'processing')
-        order by status, company_id limit ${rowsPerChunk} for update skip locked
-      ) j
-      limit ${rowsPerChunk}
+      ${openJobsOf(sql.fragment`
+        select id from research_batches where status = 'open' and deadline < now() order by deadline, id`)}
     )
     update research_jobs j
     set status = 'failed', error_code = 'deadline_exceeded', error_message = 'the batch is past its deadline',
@@ -41,17 +45,10 @@ export async function failOverdue(db: Db): Promise<number> {
 export async function cancelLeft(db: Db): Promise<number> {
   const rows = await db.query(sql('sweep.cancelled')`
     with left_open as (
-      select j.id
-      from (
+      ${openJobsOf(sql.fragment`
         select id from research_batches
         where status = 'cancelled' and finished_at > now() - make_interval(days => ${cancelledDays})
-        order by finished_at, id offset 0
-      ) b
-      cross join lateral (
-        select id from research_jobs where batch_id = b.id and status in ('queued', 'processing')
-        order by status, company_id limit ${rowsPerChunk} for update skip locked
-      ) j
-      limit ${rowsPerChunk}
+        order by finished_at, id`)}
     )
     update research_jobs j set status = 'cancelled', finished_at = now(), updated_at = now(), lease_until = null,
       accepted_at = null, fed_until = null, error_code = null, error_message = null
